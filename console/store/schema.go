@@ -1,0 +1,102 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// applicationID marks our files ("TLev"), so that another program's database is not taken for an event store.
+const applicationID = 0x544c6576
+
+// migrations lead from an empty file to the present schema; entry i leads to
+// user_version i+1. An entry never changes once released.
+//
+//	events   one row per event: what lists show and filter on (about 300 bytes)
+//	entries  the native entry of each event, compressed: apart, so that scans of events read few pages
+//	matched  one row per event and rule id, for the filter by rule
+//	events_text  full-text index over uri, agent, host and message; holds no text itself
+//	hours    counts by hour, kept exact in the transaction that stores the events
+func migrations() []string {
+	return []string{`
+CREATE TABLE sensors (
+	n INTEGER PRIMARY KEY,
+	name TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE events (
+	seq INTEGER PRIMARY KEY,    -- order of arrival
+	time INTEGER NOT NULL,      -- microseconds since 1970
+	received INTEGER NOT NULL,  -- the same
+	sensor INTEGER NOT NULL,
+	id TEXT NOT NULL,
+	client BLOB NOT NULL,       -- 16 bytes, IPv4 mapped; empty when unknown
+	client_port INTEGER NOT NULL,
+	port INTEGER NOT NULL,
+	kind INTEGER NOT NULL,
+	honeytrap INTEGER NOT NULL,
+	method TEXT NOT NULL,
+	uri TEXT NOT NULL,
+	host TEXT NOT NULL,
+	status INTEGER NOT NULL,
+	action TEXT NOT NULL,
+	severity INTEGER NOT NULL,
+	rules TEXT NOT NULL,        -- ids separated by a space
+	message TEXT NOT NULL,
+	agent TEXT NOT NULL,
+	ja4 TEXT NOT NULL,
+	hash INTEGER NOT NULL,
+	size INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX events_id ON events (sensor, id);
+CREATE INDEX events_time ON events (time);
+CREATE INDEX events_client ON events (client, time);
+CREATE INDEX events_port ON events (port, time);
+CREATE INDEX events_sensor ON events (sensor, time);
+CREATE TABLE entries (
+	seq INTEGER PRIMARY KEY,
+	entry BLOB NOT NULL
+) STRICT;
+CREATE TABLE matched (
+	rule INTEGER NOT NULL,
+	time INTEGER NOT NULL,
+	seq INTEGER NOT NULL,
+	PRIMARY KEY (rule, time, seq)
+) STRICT, WITHOUT ROWID;
+CREATE VIRTUAL TABLE events_text USING fts5 (
+	uri, agent, host, message,
+	content='', contentless_delete=1, tokenize="unicode61 remove_diacritics 2"
+);
+CREATE TABLE hours (
+	hour INTEGER NOT NULL,      -- hours since 1970
+	sensor INTEGER NOT NULL,
+	port INTEGER NOT NULL,
+	kind INTEGER NOT NULL,
+	events INTEGER NOT NULL,
+	PRIMARY KEY (hour, sensor, port, kind)
+) STRICT, WITHOUT ROWID;
+`}
+}
+
+// migrate brings the database on conn to the present schema, one transaction per step.
+func migrate(ctx context.Context, conn *sql.Conn) error {
+	var app, version, tables int
+	if err := conn.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id),
+		(SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)`).Scan(&app, &version, &tables); err != nil {
+		return err
+	}
+	if app != applicationID && tables > 0 {
+		return fmt.Errorf("not an event store of Trapline (application id %#x); move the file away or give TrapStore another folder", app)
+	}
+	steps := migrations()
+	if version > len(steps) {
+		return fmt.Errorf("event store has schema %d, this program knows up to %d: it was written by a newer Trapline; run that version", version, len(steps))
+	}
+	for v := version; v < len(steps); v++ {
+		step := fmt.Sprintf("BEGIN IMMEDIATE; %s; PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT", steps[v], applicationID, v+1)
+		if _, err := conn.ExecContext(ctx, step); err != nil {
+			_, _ = conn.ExecContext(ctx, "ROLLBACK")
+			return fmt.Errorf("upgrade event store to schema %d: %w", v+1, err)
+		}
+	}
+	return nil
+}

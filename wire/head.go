@@ -1,0 +1,175 @@
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+)
+
+// ReadHead reads one request head from r. With HTTP the head and its final
+// empty line are consumed and r stands at the body. With NotHTTP nothing is
+// consumed, so that a TLS or HTTP/2 server can take r over. With Short and
+// TooLong the bytes that came are in Head.Raw, parsed as far as they go; err
+// is what ended the reading (io.EOF, a timeout) and nil for the other verdicts.
+// The Head is never nil and the caller owns it.
+func ReadHead(r *bufio.Reader, limits Limits) (*Head, Verdict, error) {
+	leading, err := skipEmptyLines(r)
+	if err != nil {
+		return &Head{Raw: leading, Framing: Framing{ContentLength: -1, Close: true}}, Short, err
+	}
+	if first, perr := r.Peek(1); perr == nil && !isToken(first[0]) && first[0] != ' ' && first[0] != '\t' {
+		return notHTTP(r)
+	}
+	raw, verdict, err := readLines(r, limits.head())
+	if verdict == NotHTTP {
+		return notHTTP(r)
+	}
+	h := ParseHead(raw, limits)
+	if len(leading) > 0 {
+		h.fault(FaultLeadingLine)
+	}
+	if verdict != HTTP {
+		h.Framing.Close = true
+	}
+	return h, verdict, err
+}
+
+// skipEmptyLines discards the empty lines that RFC 9112 section 2.2 lets
+// clients send before a request, and returns them.
+func skipEmptyLines(r *bufio.Reader) ([]byte, error) {
+	var skipped []byte
+	for len(skipped) < leadingBytes {
+		b, err := r.Peek(1)
+		if err != nil {
+			return skipped, err
+		}
+		if b[0] != '\r' && b[0] != '\n' {
+			break
+		}
+		skipped = append(skipped, b[0])
+		_, _ = r.Discard(1)
+	}
+	return skipped, nil
+}
+
+func notHTTP(r *bufio.Reader) (*Head, Verdict, error) {
+	b, _ := r.Peek(r.Buffered())
+	raw := bytes.Clone(b)
+	return &Head{Raw: raw, Protocol: Sniff(raw), Framing: Framing{ContentLength: -1, Close: true}}, NotHTTP, nil
+}
+
+// readLines collects lines up to the empty one. The first line decides whether
+// this is HTTP at all: while it is incomplete nothing is consumed, as long as
+// the buffer of r can hold it.
+func readLines(r *bufio.Reader, limit int) ([]byte, Verdict, error) {
+	line, err := peekLine(r)
+	if !looksHTTP(line) {
+		return nil, NotHTTP, nil
+	}
+	if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+		raw, _ := r.Peek(min(len(line), limit))
+		raw = bytes.Clone(raw)
+		_, _ = r.Discard(len(raw))
+		return raw, Short, err
+	}
+	var raw []byte
+	start := 0 // of the current line in raw
+	first := true
+	for {
+		part, err := r.ReadSlice('\n')
+		if room := limit - len(raw); len(part) > room {
+			return append(raw, part[:room]...), TooLong, nil
+		}
+		raw = append(raw, part...)
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case err != nil:
+			return raw, Short, noEOF(err)
+		}
+		if isEmptyLine(raw[start:]) {
+			return trimLineEnd(raw[:start]), HTTP, nil
+		}
+		if first && isSimpleRequest(raw) {
+			return trimLineEnd(raw), HTTP, nil
+		}
+		first, start = false, len(raw)
+	}
+}
+
+// peekLine waits for the first line, the end of the buffer or the end of the input, consuming nothing.
+func peekLine(r *bufio.Reader) ([]byte, error) {
+	for n := 1; ; {
+		b, err := r.Peek(n)
+		if err == nil {
+			b, _ = r.Peek(r.Buffered())
+		}
+		if i := bytes.IndexByte(b, '\n'); i >= 0 {
+			return b[:i+1], nil
+		}
+		if err != nil {
+			return b, noEOF(err)
+		}
+		// What cannot become HTTP is known long before its line ends: an RDP
+		// client sends 19 bytes and waits for us.
+		if !looksHTTP(b) {
+			return b, nil
+		}
+		n = len(b) + 1
+	}
+}
+
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// looksHTTP reports whether a line, or its beginning, is or may become a
+// request line: a token, a space, anything; or anything that names HTTP/.
+func looksHTTP(line []byte) bool {
+	if proto := Sniff(line); proto != "" {
+		return false
+	}
+	i := 0
+	for i < len(line) && isToken(line[i]) {
+		i++
+	}
+	switch {
+	case i == len(line):
+		return true // may still become one
+	case i > 0 && (line[i] == ' ' || line[i] == '\t'):
+		return true
+	}
+	return bytes.Contains(line, []byte(" HTTP/")) || (i == 0 && !hasLF(line) && (line[0] == ' ' || line[0] == '\t'))
+}
+
+func hasLF(b []byte) bool { return bytes.IndexByte(b, '\n') >= 0 }
+
+// isSimpleRequest reports whether the request line is that of HTTP/0.9: a
+// method and a target and no more. No header lines follow it.
+func isSimpleRequest(line []byte) bool {
+	line = bytes.TrimSpace(line)
+	i := bytes.IndexAny(line, " \t")
+	if i < 0 {
+		return true
+	}
+	rest := bytes.TrimLeft(line[i:], " \t")
+	return bytes.IndexAny(rest, " \t") < 0 && !bytes.HasPrefix(rest, []byte("HTTP/"))
+}
+
+func isEmptyLine(line []byte) bool {
+	return len(line) == 1 && line[0] == '\n' || len(line) == 2 && line[0] == '\r' && line[1] == '\n'
+}
+
+func trimLineEnd(b []byte) []byte {
+	if n := len(b); n > 0 && b[n-1] == '\n' {
+		b = b[:n-1]
+		if n := len(b); n > 0 && b[n-1] == '\r' {
+			b = b[:n-1]
+		}
+	}
+	return b
+}

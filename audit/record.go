@@ -75,6 +75,9 @@ type Record struct {
 	// ResponseBodySize is the number of body bytes sent.
 	ResponseBodySize int64
 
+	// Relevant is true when SecAuditEngine and the rules want the transaction in
+	// the audit log that SecAuditLog names. Records of honeytraps are kept either way.
+	Relevant bool
 	// Parts is the value of SecAuditLogParts in force, such as "ABCDEFHIJKZ".
 	// Writers emit only these parts; parsers set it to the parts they saw.
 	Parts string

@@ -14,19 +14,22 @@ import (
 // is what ended the reading (io.EOF, a timeout) and nil for the other verdicts.
 // The Head is never nil and the caller owns it.
 func ReadHead(r *bufio.Reader, limits Limits) (*Head, Verdict, error) {
-	leading, err := skipEmptyLines(r)
+	lead, err := emptyLines(r)
 	if err != nil {
-		return &Head{Raw: leading, Framing: Framing{ContentLength: -1, Close: true}}, Short, err
+		raw, _ := r.Peek(lead)
+		raw = bytes.Clone(raw)
+		_, _ = r.Discard(lead)
+		return &Head{Raw: raw, Framing: Framing{ContentLength: -1, Close: true}}, Short, err
 	}
-	if first, perr := r.Peek(1); perr == nil && !isToken(first[0]) && first[0] != ' ' && first[0] != '\t' {
-		return notHTTP(r)
-	}
-	raw, verdict, err := readLines(r, limits.head())
+	raw, verdict, err := readLines(r, lead, limits.head())
 	if verdict == NotHTTP {
 		return notHTTP(r)
 	}
 	h := ParseHead(raw, limits)
-	if len(leading) > 0 {
+	if verdict == HTTP {
+		h.Raw = trimHeadEnd(raw)
+	}
+	if lead > 0 {
 		h.fault(FaultLeadingLine)
 	}
 	if verdict != HTTP {
@@ -35,22 +38,21 @@ func ReadHead(r *bufio.Reader, limits Limits) (*Head, Verdict, error) {
 	return h, verdict, err
 }
 
-// skipEmptyLines discards the empty lines that RFC 9112 section 2.2 lets
-// clients send before a request, and returns them.
-func skipEmptyLines(r *bufio.Reader) ([]byte, error) {
-	var skipped []byte
-	for len(skipped) < leadingBytes {
-		b, err := r.Peek(1)
+// emptyLines counts the bytes of empty lines that RFC 9112 section 2.2 lets
+// clients send before a request. It waits for the first byte that is none.
+func emptyLines(r *bufio.Reader) (int, error) {
+	n := 0
+	for n < leadingBytes && n < r.Size()/2 {
+		b, err := r.Peek(n + 1)
 		if err != nil {
-			return skipped, err
+			return n, err
 		}
-		if b[0] != '\r' && b[0] != '\n' {
+		if b[n] != '\r' && b[n] != '\n' {
 			break
 		}
-		skipped = append(skipped, b[0])
-		_, _ = r.Discard(1)
+		n++
 	}
-	return skipped, nil
+	return n, nil
 }
 
 func notHTTP(r *bufio.Reader) (*Head, Verdict, error) {
@@ -59,14 +61,15 @@ func notHTTP(r *bufio.Reader) (*Head, Verdict, error) {
 	return &Head{Raw: raw, Protocol: Sniff(raw), Framing: Framing{ContentLength: -1, Close: true}}, NotHTTP, nil
 }
 
-// readLines collects lines up to the empty one. The first line decides whether
-// this is HTTP at all: while it is incomplete nothing is consumed, as long as
-// the buffer of r can hold it.
-func readLines(r *bufio.Reader, limit int) ([]byte, Verdict, error) {
-	line, err := peekLine(r)
+// readLines collects lines up to the empty one. The first line, after lead
+// bytes of empty lines, decides whether this is HTTP at all: until it is known
+// nothing is consumed, as far as the buffer of r can hold it.
+func readLines(r *bufio.Reader, lead, limit int) ([]byte, Verdict, error) {
+	line, err := peekLine(r, lead)
 	if !looksHTTP(line) {
 		return nil, NotHTTP, nil
 	}
+	_, _ = r.Discard(lead)
 	if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 		raw, _ := r.Peek(min(len(line), limit))
 		raw = bytes.Clone(raw)
@@ -89,22 +92,24 @@ func readLines(r *bufio.Reader, limit int) ([]byte, Verdict, error) {
 			return raw, Short, noEOF(err)
 		}
 		if isEmptyLine(raw[start:]) {
-			return trimLineEnd(raw[:start]), HTTP, nil
+			return raw, HTTP, nil
 		}
 		if first && isSimpleRequest(raw) {
-			return trimLineEnd(raw), HTTP, nil
+			return raw, HTTP, nil
 		}
 		first, start = false, len(raw)
 	}
 }
 
-// peekLine waits for the first line, the end of the buffer or the end of the input, consuming nothing.
-func peekLine(r *bufio.Reader) ([]byte, error) {
-	for n := 1; ; {
+// peekLine waits for the first line after skip bytes, for the end of the
+// buffer or of the input, or until the bytes cannot be HTTP. It consumes nothing.
+func peekLine(r *bufio.Reader, skip int) ([]byte, error) {
+	for n := skip + 1; ; {
 		b, err := r.Peek(n)
 		if err == nil {
 			b, _ = r.Peek(r.Buffered())
 		}
+		b = b[min(skip, len(b)):]
 		if i := bytes.IndexByte(b, '\n'); i >= 0 {
 			return b[:i+1], nil
 		}
@@ -116,7 +121,7 @@ func peekLine(r *bufio.Reader) ([]byte, error) {
 		if !looksHTTP(b) {
 			return b, nil
 		}
-		n = len(b) + 1
+		n = skip + len(b) + 1
 	}
 }
 
@@ -162,6 +167,15 @@ func isSimpleRequest(line []byte) bool {
 
 func isEmptyLine(line []byte) bool {
 	return len(line) == 1 && line[0] == '\n' || len(line) == 2 && line[0] == '\r' && line[1] == '\n'
+}
+
+// trimHeadEnd cuts the empty line that ends a head, and the line end before it.
+func trimHeadEnd(raw []byte) []byte {
+	raw = trimLineEnd(raw)
+	if bytes.HasSuffix(raw, []byte("\n")) {
+		return trimLineEnd(raw)
+	}
+	return raw
 }
 
 func trimLineEnd(b []byte) []byte {

@@ -1,9 +1,6 @@
 package wire
 
-import (
-	"bytes"
-	"strings"
-)
+import "strings"
 
 // ParseHead parses a head as it came: request line and header lines, with or
 // without the final empty line. It keeps raw (without that line) in the Head.
@@ -247,7 +244,11 @@ func trimSpace(s string) string { return strings.Trim(s, " \t") }
 
 // isToken reports whether c is a tchar of RFC 9110 section 5.6.2.
 func isToken(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || isDigit(c) || bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), c) >= 0
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', isDigit(c):
+		return true
+	}
+	return strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
 
 func isTokenString(s string) bool {

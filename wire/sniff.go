@@ -5,8 +5,8 @@ import "bytes"
 // signature is how a protocol's first message begins.
 type signature struct{ prefix, protocol string }
 
-func signatures() []signature {
-	return []signature{
+func signatures() [21]signature {
+	return [21]signature{
 		{"PRI * HTTP/2.0", "h2"},
 		{"SSH-", "ssh"},
 		{"\x03\x00\x00", "rdp"},

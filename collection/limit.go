@@ -1,0 +1,252 @@
+package collection
+
+import (
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// counters are the numbers behind Stats.
+type counters struct {
+	expired, evictedUntagged, evictedTagged, evictedCrowd, cut, refused atomic.Int64
+}
+
+// recordOverhead is what a record costs beyond its own bytes: key and record
+// headers and their share of the map, rounding of the allocator.
+const recordOverhead = 80
+
+func cost(rec string) int64 { return int64(len(rec)) + recordOverhead }
+
+// account settles the totals after a record was put and makes room if they are
+// over a limit. No lock is held.
+func (s *Store) account(sp *space, key, old, rec string, had bool) {
+	if had {
+		s.bytes.Add(cost(rec) - cost(old))
+	} else {
+		s.bytes.Add(cost(rec))
+		s.records.Add(1)
+		if net := crowdOf(key); net.IsValid() {
+			for _, victim := range sp.crowds.join(net, key, s.holds(sp)) {
+				if s.drop(sp, victim, "") {
+					s.count.evictedCrowd.Add(1)
+				}
+			}
+		}
+	}
+	if s.log != nil && s.log.Pending() > pendingLimit {
+		_ = s.log.Flush() // its error is in the tickets
+	}
+	s.makeRoom(sp, key)
+}
+
+func (s *Store) holds(sp *space) func(key string) bool {
+	return func(key string) bool {
+		sh := s.shard(sp, key)
+		sh.mu.RLock()
+		defer sh.mu.RUnlock()
+		_, ok := sh.recs[key]
+		return ok
+	}
+}
+
+// drop removes the record of key, if it is still the one given (or any, for "").
+func (s *Store) drop(sp *space, key, rec string) bool {
+	sh := s.shard(sp, key)
+	sh.mu.Lock()
+	old, ok := sh.recs[key]
+	if ok = ok && (rec == "" || old == rec); ok {
+		delete(sh.recs, key)
+	}
+	sh.mu.Unlock()
+	if ok {
+		s.gone(sp, key, old)
+	}
+	return ok
+}
+
+func (s *Store) gone(sp *space, key, rec string) {
+	s.records.Add(-1)
+	s.bytes.Add(-cost(rec))
+	if net := crowdOf(key); net.IsValid() {
+		sp.crowds.leave(net)
+	}
+}
+
+func (s *Store) over() bool {
+	return s.records.Load() > int64(s.cfg.MaxRecords) || s.bytes.Load() > s.cfg.MaxBytes
+}
+
+// makeRoom evicts until the limits are kept. It looks at a few records of a
+// few shards and takes the worst, which comes close to the worst of all and
+// needs no list that every read would have to keep in order. Worst is: timed
+// out; then without a tag (only counters), the longest unchanged; then tagged,
+// the longest unchanged. The record just made stays.
+func (s *Store) makeRoom(sp *space, keep string) {
+	for tries := 0; tries < 64 && s.over(); tries++ {
+		v, ok := s.worst(sp, keep)
+		if !ok {
+			return
+		}
+		if !s.drop(v.sp, v.key, v.rec) {
+			continue
+		}
+		switch v.rank {
+		case 0:
+			s.count.expired.Add(1)
+		case 1:
+			s.count.evictedUntagged.Add(1)
+		default:
+			s.count.evictedTagged.Add(1)
+		}
+	}
+}
+
+// victim is a candidate for eviction. Lower rank goes first, then older.
+type victim struct {
+	sp       *space
+	key, rec string
+	rank     int
+	updated  int64
+}
+
+func (v victim) worse(w victim) bool {
+	if v.rank != w.rank {
+		return v.rank < w.rank
+	}
+	return v.updated < w.updated
+}
+
+const (
+	sampleShards  = 4
+	sampleRecords = 8
+)
+
+// worst samples shards of all collections in turn.
+func (s *Store) worst(like *space, keep string) (victim, bool) {
+	spaces := *s.spaces.Load()
+	now := seconds(s.cfg.Now())
+	var best victim
+	found := 0
+	look := func(sp *space, sh *shard) {
+		sh.mu.RLock()
+		defer sh.mu.RUnlock()
+		seen := 0
+		for key, rec := range sh.recs { // starts at a random place
+			if sp != like || key != keep {
+				if v, ok := rank(sp, key, rec, now); ok && (found == 0 || v.worse(best)) {
+					best = v
+				}
+				found++
+			}
+			if seen++; seen >= sampleRecords {
+				return
+			}
+		}
+	}
+	for range len(like.shards) {
+		for _, sp := range spaces {
+			look(sp, &sp.shards[s.evictAt.Add(1)*0x9e3779b97f4a7c15>>32&sp.mask])
+		}
+		if found >= sampleShards*sampleRecords/2 {
+			break
+		}
+	}
+	return best, found > 0
+}
+
+func rank(sp *space, key, rec string, now int64) (victim, bool) {
+	h, vars, err := decodeHead(rec)
+	if err != nil {
+		return victim{}, false
+	}
+	v := victim{sp: sp, key: key, rec: rec, updated: h.updated}
+	switch {
+	case h.expired(now):
+		v.rank = 0
+	case !tagged(vars, now):
+		v.rank = 1
+	default:
+		v.rank = 2
+	}
+	return v, true
+}
+
+// crowds bounds what one network can take: whoever has an IPv6 /64 has 2^64
+// addresses, and with keys such as CRS's "address_hash of User-Agent" one IPv4
+// address has any number. Past the limit each new record of the network
+// replaces its oldest.
+type crowds struct {
+	limit int
+	mu    sync.Mutex
+	nets  map[netip.Prefix]*crowd // mu
+}
+
+type crowd struct {
+	live int
+	keys []string // in order of arrival; some may be gone
+}
+
+// crowdOf returns the network that the key counts for, an invalid one when it is not bounded.
+func crowdOf(key string) netip.Prefix {
+	addr, suffix, _ := strings.Cut(key, "_")
+	if suffix == "" && !strings.Contains(addr, ":") {
+		return netip.Prefix{}
+	}
+	if len(addr) > 45 {
+		return netip.Prefix{}
+	}
+	ip, err := netip.ParseAddr(addr)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	bits := 64
+	if ip = ip.Unmap(); ip.Is4() {
+		bits = 32
+	}
+	p, _ := ip.WithZone("").Prefix(bits)
+	return p
+}
+
+// join counts a new record and returns the keys to drop for it. holds tells whether a key still has a record.
+func (c *crowds) join(net netip.Prefix, key string, holds func(string) bool) (drop []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.nets == nil {
+		c.nets = make(map[netip.Prefix]*crowd)
+	}
+	cr := c.nets[net]
+	if cr == nil {
+		cr = &crowd{}
+		c.nets[net] = cr
+	}
+	cr.live++
+	cr.keys = append(cr.keys, strings.Clone(key))
+	for over := cr.live - c.limit; over > 0 && len(cr.keys) > 1; {
+		if old := cr.keys[0]; old != key && holds(old) {
+			drop = append(drop, old)
+			over--
+		}
+		cr.keys = cr.keys[1:]
+	}
+	if len(cr.keys) > 2*cr.live+16 {
+		var left []string
+		for _, k := range cr.keys {
+			if holds(k) {
+				left = append(left, k)
+			}
+		}
+		cr.keys = left
+	}
+	return drop
+}
+
+func (c *crowds) leave(net netip.Prefix) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cr := c.nets[net]; cr != nil {
+		if cr.live--; cr.live <= 0 {
+			delete(c.nets, net)
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package durable
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Compact replaces everything appended so far by a snapshot, while appending
+// goes on. write hands each frame of the state to emit; the state must hold at
+// least every frame that was appended before Compact was called, and may hold
+// later ones, which will be replayed again after the snapshot.
+//
+//	flush ─ new segment N ─ create N.snap.tmp ─ write state ─ fsync ─ rename N.snap ─ fsync dir ─ remove segments and snapshots < N
+//
+// A crash before the rename leaves the old files in force, one after it the new
+// snapshot; both hold every durable frame.
+func (l *Log) Compact(write func(emit func(payload []byte) error) error) error {
+	first, err := l.beginSegment()
+	if err != nil {
+		return err
+	}
+	s := newSalt()
+	snap := segment{first: first, salt: s, path: fileName(l.cfg.Dir, first, s, snapshotExt)}
+	tmp := snap.path + tmpExt
+	snap.size, err = l.writeSnapshot(tmp, s, write)
+	if err == nil {
+		if err = l.step(StepRename, tmp); err == nil {
+			err = Rename(tmp, snap.path)
+		}
+	}
+	if err != nil {
+		_ = os.Remove(tmp) // opening the log removes it otherwise
+		return fmt.Errorf("write snapshot %s: %w", filepath.Base(snap.path), err)
+	}
+	return l.dropBefore(first, snap)
+}
+
+// beginSegment makes everything appended so far durable and lets the next
+// frame begin a new segment. It returns the sequence number of that frame.
+func (l *Log) beginSegment() (uint64, error) {
+	if err := l.Flush(); err != nil {
+		return 0, err
+	}
+	l.io <- struct{}{}
+	defer func() { <-l.io }()
+	l.mu.Lock()
+	b, next, seg, err := l.cur, l.nextSeq, l.segs[len(l.segs)-1], l.err
+	if b != nil {
+		next = b.first
+	}
+	l.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	if seg.first == next && seg.size <= int64(len(fileMark)) {
+		return next, nil
+	}
+	_, err = l.rotate(next)
+	return next, err
+}
+
+func (l *Log) writeSnapshot(tmp string, s salt, write func(emit func([]byte) error) error) (size int64, err error) {
+	if err := l.step(StepCreate, tmp); err != nil {
+		return 0, err
+	}
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	w := bufio.NewWriterSize(f, 256<<10)
+	size = int64(len(fileMark))
+	_, _ = w.WriteString(fileMark) // errors of a bufio.Writer stay until Flush
+	var buf []byte
+	var n uint64
+	emit := func(payload []byte) error {
+		if len(payload) > l.cfg.MaxPayload {
+			return ErrTooLarge
+		}
+		n++
+		buf = append(append(buf[:0], make([]byte, frameHead)...), payload...)
+		sealFrame(buf, 0, s, l.table, n)
+		size += int64(len(buf))
+		_, err := w.Write(buf)
+		return err
+	}
+	if err := write(emit); err != nil {
+		return 0, err
+	}
+	// The last frame counts the others, with sequence number 0, so that a snapshot that lost its end is noticed.
+	buf = append(buf[:0], make([]byte, frameHead)...)
+	buf = binary.LittleEndian.AppendUint64(buf, n)
+	sealFrame(buf, 0, s, l.table, 0)
+	_, _ = w.Write(buf)
+	size += int64(len(buf))
+	if err := l.step(StepWrite, tmp); err != nil {
+		return 0, err
+	}
+	if err := w.Flush(); err != nil {
+		return 0, err
+	}
+	if err := l.step(StepSync, tmp); err != nil {
+		return 0, err
+	}
+	return size, syncData(f)
+}
+
+func (l *Log) readSnapshot(replay func(uint64, []byte) error) (faults []Fault, err error) {
+	f, err := os.Open(l.snap.path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	var read, counted uint64
+	whole := false
+	fs, end, size, err := readSegment(f, l.snap.salt, l.cfg.MaxPayload, func(seq uint64, payload []byte) error {
+		if seq == 0 {
+			if len(payload) == 8 {
+				whole, counted = true, binary.LittleEndian.Uint64(payload)
+			}
+			return nil
+		}
+		read++
+		return replay(0, payload)
+	})
+	faults = append(faults, fs...)
+	l.snap.size = size
+	if err == nil && (!whole || read != counted || end < size) {
+		faults = append(faults, Fault{File: l.snap.path, Offset: end, Bytes: size - end, Text: fmt.Sprintf("snapshot: %d of %d frames kept", read, counted)})
+	}
+	return faults, err
+}
+
+// dropBefore removes the files that a snapshot replaces. An error leaves files that the next opening removes.
+func (l *Log) dropBefore(first uint64, snap segment) error {
+	l.mu.Lock()
+	var gone []string
+	if l.snap.path != "" {
+		gone = append(gone, l.snap.path)
+	}
+	l.snap = snap
+	for len(l.segs) > 1 && l.segs[0].first < first {
+		gone = append(gone, l.segs[0].path)
+		l.segs = l.segs[1:]
+	}
+	l.mu.Unlock()
+	return l.removeFiles(gone)
+}
+
+// RemoveBefore deletes the segments that hold only frames below seq, and
+// returns the bytes freed. The segment being written stays, because its name
+// carries the sequence numbers on.
+func (l *Log) RemoveBefore(seq uint64) (freed int64, err error) {
+	l.mu.Lock()
+	var gone []string
+	for len(l.segs) > 1 && l.segs[1].first <= seq {
+		gone = append(gone, l.segs[0].path)
+		freed += l.segs[0].size
+		l.segs = l.segs[1:]
+	}
+	l.mu.Unlock()
+	return freed, l.removeFiles(gone)
+}

@@ -1,0 +1,214 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// What callers test for.
+var (
+	// ErrClosed is returned for work on a closed Log.
+	ErrClosed = errors.New("log is closed")
+	// ErrInUse is returned by OpenLog when another process has the directory open.
+	ErrInUse = errors.New("directory is in use by another process")
+	// ErrTooLarge is returned for a payload over Config.MaxPayload.
+	ErrTooLarge = errors.New("payload is larger than the log allows")
+	// ErrPoisoned is returned after a failed fsync, until the log is opened again.
+	ErrPoisoned = errors.New("log stopped after a failed sync")
+)
+
+// Step names a thing that a Log is about to do to the disk.
+type Step string
+
+// The steps, in the order in which an append and a compaction take them.
+const (
+	StepCreate   Step = "create"   // a new segment or snapshot file
+	StepWrite    Step = "write"    // frames into the segment
+	StepSync     Step = "sync"     // fsync of a file
+	StepTruncate Step = "truncate" // take back a write that failed
+	StepRename   Step = "rename"   // a finished snapshot to its name
+	StepSyncDir  Step = "syncdir"  // fsync of the directory
+	StepRemove   Step = "remove"   // a file that is no longer needed
+)
+
+// Config says where a Log lives and how large its parts may grow. The zero
+// value of each field but Dir is a good default.
+type Config struct {
+	// Dir is made when it is missing. One Log at a time may have it open.
+	Dir string
+	// SegmentBytes is the size at which a new segment is begun; 64 MiB when 0.
+	SegmentBytes int64
+	// MaxPayload is the largest payload of one frame; 16 MiB when 0.
+	MaxPayload int
+	// FirstSeq is the least sequence number to give out next; 1 when 0.
+	FirstSeq uint64
+	// Step, when set, is called before each step on the disk. An error makes the
+	// step fail with it. Tests stop the process there or fill the disk; it is
+	// called with locks held and must not call the Log.
+	Step func(step Step, path string) error
+}
+
+// Log is an append-only sequence of frames on disk. Its methods may be called
+// from any goroutine. It starts no goroutine: the callers of Ticket.Wait do the
+// writing, one of them for all that wait at that moment.
+type Log struct {
+	cfg   Config
+	table *crc32.Table
+	lock  *os.File
+
+	// io is held by whoever writes, syncs, rotates or removes files. It is a
+	// channel and not a mutex so that waiting for it can end with a context.
+	io     chan struct{}
+	file   *os.File // io
+	retire bool     // io: the next batch begins a new segment
+
+	mu      sync.Mutex
+	cur     *batch    // mu; frames not yet taken by a writer, nil when none
+	spare   []byte    // mu; buffer of the last batch, used again
+	nextSeq uint64    // mu; of the next frame
+	synced  uint64    // mu; every frame below is durable
+	segs    []segment // mu; in order, the last is the one being written
+	snap    segment   // mu; newest snapshot, path "" when none
+	err     error     // mu; set once: closed or poisoned
+	stats   Stats     // mu
+}
+
+// Stats counts what a Log did since it was opened.
+type Stats struct {
+	Appends, Syncs, WriteErrors uint64
+	Bytes                       uint64 // written, with frame heads
+	Segments                    int
+	DiskBytes                   int64 // of segments and snapshot
+	Poisoned                    bool
+}
+
+// OpenLog opens or makes the log in cfg.Dir, hands every frame to replay in
+// the order of appending (first those of the newest snapshot, with sequence
+// number 0), and returns the damage it found. payload is good during the call
+// only. A torn end of the last write is cut off. An error of replay stops
+// opening. replay may be nil.
+func OpenLog(cfg Config, replay func(seq uint64, payload []byte) error) (*Log, []Fault, error) {
+	cfg.SegmentBytes = defaultTo(cfg.SegmentBytes, 64<<20)
+	cfg.MaxPayload = defaultTo(cfg.MaxPayload, 16<<20)
+	cfg.FirstSeq = max(cfg.FirstSeq, 1)
+	if replay == nil {
+		replay = func(uint64, []byte) error { return nil }
+	}
+	if err := MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(cfg.Dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := lockFile(lock); err != nil {
+		return nil, nil, fmt.Errorf("lock %s: %w", cfg.Dir, errors.Join(err, lock.Close()))
+	}
+	l := &Log{cfg: cfg, table: castagnoli(), lock: lock, io: make(chan struct{}, 1), nextSeq: cfg.FirstSeq}
+	faults, err := l.recover(replay)
+	if err != nil {
+		return nil, faults, fmt.Errorf("open log %s: %w", cfg.Dir, errors.Join(err, l.closeFiles()))
+	}
+	return l, faults, nil
+}
+
+func defaultTo[T int | int64](v, d T) T {
+	if v <= 0 {
+		return d
+	}
+	return v
+}
+
+// Append puts a frame with payload head+body behind all earlier ones and
+// returns at once; the bytes are copied. The Ticket tells when it is durable.
+// Frames reach the disk in the order of the calls.
+func (l *Log) Append(head, body []byte) Ticket { return appendFrame(l, head, body) }
+
+// AppendString is Append for a body that is a string.
+func (l *Log) AppendString(head []byte, body string) Ticket { return appendFrame(l, head, body) }
+
+func appendFrame[B []byte | string](l *Log, head []byte, body B) Ticket {
+	n := len(head) + len(body)
+	if n > l.cfg.MaxPayload {
+		return Ticket{err: fmt.Errorf("%w: %d of %d bytes", ErrTooLarge, n, l.cfg.MaxPayload)}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return Ticket{err: l.err}
+	}
+	b := l.cur
+	if b == nil {
+		b = &batch{log: l, first: l.nextSeq, buf: l.spare[:0], done: make(chan struct{})}
+		l.cur, l.spare = b, nil
+	}
+	b.ends = append(b.ends, len(b.buf))
+	b.buf = append(b.buf, make([]byte, frameHead)...)
+	b.buf = append(b.buf, head...)
+	b.buf = append(b.buf, body...)
+	seq := l.nextSeq
+	l.nextSeq++
+	l.stats.Appends++
+	return Ticket{b: b, Seq: seq}
+}
+
+// Stats returns the counters.
+func (l *Log) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	st := l.stats
+	st.Segments = len(l.segs)
+	for _, s := range l.segs {
+		st.DiskBytes += s.size
+	}
+	st.DiskBytes += l.snap.size
+	st.Poisoned = errors.Is(l.err, ErrPoisoned)
+	return st
+}
+
+// NextSeq returns the sequence number that the next Append gets, and Synced
+// the one below which every frame is durable.
+func (l *Log) NextSeq() uint64 { l.mu.Lock(); defer l.mu.Unlock(); return l.nextSeq }
+
+// Synced returns the sequence number below which every frame is durable.
+func (l *Log) Synced() uint64 { l.mu.Lock(); defer l.mu.Unlock(); return l.synced }
+
+// Close makes every appended frame durable and closes the files. Tickets not
+// yet waited for are settled. A second Close does nothing.
+func (l *Log) Close() error {
+	ferr := l.Flush()
+	l.io <- struct{}{}
+	defer func() { <-l.io }()
+	l.mu.Lock()
+	if errors.Is(l.err, ErrClosed) {
+		l.mu.Unlock()
+		return nil
+	}
+	l.err = ErrClosed
+	late := l.cur
+	l.cur = nil
+	l.mu.Unlock()
+	if late != nil { // appended between the flush and here
+		ferr = errors.Join(ferr, l.write(late))
+	}
+	return errors.Join(ferr, l.closeFiles())
+}
+
+func (l *Log) closeFiles() error {
+	var err error
+	if l.file != nil {
+		err = l.file.Close()
+	}
+	return errors.Join(err, l.lock.Close())
+}
+
+func (l *Log) step(s Step, path string) error {
+	if l.cfg.Step == nil {
+		return nil
+	}
+	return l.cfg.Step(s, path)
+}

@@ -1,0 +1,108 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// recover reads what is on disk, cuts a torn end and begins a new segment. A
+// new process never writes into a file of an older one: what lies beyond the
+// end of such a file after a crash of the machine is not known.
+func (l *Log) recover(replay func(seq uint64, payload []byte) error) ([]Fault, error) {
+	segs, snaps, unneeded, err := listFiles(l.cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	var faults []Fault
+	if n := len(snaps); n > 0 {
+		l.snap = snaps[n-1]
+		for _, old := range snaps[:n-1] {
+			unneeded = append(unneeded, old.path)
+		}
+		// Segments before the snapshot are in it; a crash kept their names.
+		for len(segs) > 0 && segs[0].first < l.snap.first {
+			unneeded = append(unneeded, segs[0].path)
+			segs = segs[1:]
+		}
+		fs, err := l.readSnapshot(replay)
+		faults = append(faults, fs...)
+		if err != nil {
+			return faults, err
+		}
+		l.nextSeq = max(l.nextSeq, l.snap.first)
+	}
+	want := uint64(0) // sequence number that must come next, 0 = any
+	if l.snap.path != "" {
+		want = l.snap.first
+	}
+	for i, seg := range segs {
+		fs, got, keep, err := l.recoverSegment(seg, i == len(segs)-1, want, replay)
+		faults = append(faults, fs...)
+		if err != nil {
+			return faults, err
+		}
+		want = got
+		l.nextSeq = max(l.nextSeq, got)
+		if !keep {
+			unneeded = append(unneeded, seg.path)
+		}
+	}
+	f, seg, err := l.createSegment(l.nextSeq)
+	if err != nil {
+		return faults, err
+	}
+	l.file, l.segs, l.synced = f, append(l.segs, seg), l.nextSeq
+	return faults, l.removeFiles(unneeded)
+}
+
+// recoverSegment replays one segment. want is the sequence number its first
+// frame should have; next is the one that must follow it. keep is false when
+// nothing is in it.
+func (l *Log) recoverSegment(seg segment, last bool, want uint64, replay func(uint64, []byte) error) (faults []Fault, next uint64, keep bool, err error) {
+	f, err := os.OpenFile(seg.path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	next = max(want, seg.first)
+	if want != 0 && seg.first > want {
+		faults = append(faults, gap(seg.path, 0, want, seg.first))
+	}
+	fs, end, size, err := readSegment(f, seg.salt, l.cfg.MaxPayload, func(seq uint64, payload []byte) error {
+		if seq < next {
+			return nil // cannot be of this log in this place; never replay a frame twice
+		}
+		if seq > next {
+			faults = append(faults, gap(seg.path, 0, next, seq))
+		}
+		next, keep = seq+1, true
+		return replay(seq, payload)
+	})
+	faults = append(faults, fs...)
+	if err != nil {
+		return faults, next, keep, err
+	}
+	if end < size {
+		faults = append(faults, Fault{File: seg.path, Offset: end, Bytes: size - end, Torn: last, Text: "end of the file is no whole frame, cut"})
+		if err := cut(f, end); err != nil {
+			return faults, next, keep, err
+		}
+	}
+	seg.size = end
+	if keep {
+		l.segs = append(l.segs, seg)
+	}
+	return faults, next, keep, nil
+}
+
+func cut(f *os.File, end int64) error {
+	if err := f.Truncate(end); err != nil {
+		return fmt.Errorf("cut torn end: %w", err)
+	}
+	return syncData(f)
+}
+
+func gap(path string, at int64, from, to uint64) Fault {
+	return Fault{File: path, Offset: at, Text: fmt.Sprintf("frames %d to %d are missing", from, to-1)}
+}

@@ -234,8 +234,7 @@ func (c *Config) path(p string) string {
 	return filepath.Join(c.Root, p)
 }
 
-// byPlace orders errors and warnings as the reader meets them: by file in order of first appearance is lost
-// across Include, so by name and then line.
-func byPlace(a, b *seclang.Error) int {
-	return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+// byPlace orders errors and warnings by file and line.
+func byPlace(file1 string, line1 int, file2 string, line2 int) int {
+	return cmp.Or(cmp.Compare(file1, file2), cmp.Compare(line1, line2))
 }

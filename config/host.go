@@ -316,11 +316,10 @@ type Decision struct {
 
 // TrapLimits are the limits of honeytrap ports; 0 means the default of room trap.
 type TrapLimits struct {
-	HeaderBytes    int64
-	BodyBytes      int64
-	Request        time.Duration
-	Connection     time.Duration
-	PerClient      int
-	Connections    int
-	BytesPerClient int64
+	HeaderBytes int64
+	BodyBytes   int64
+	Request     time.Duration
+	Connection  time.Duration
+	PerClient   int
+	Connections int
 }

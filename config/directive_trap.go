@@ -1,0 +1,155 @@
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/trapline/trapline/seclang"
+)
+
+func defaultTrap() Trap {
+	return Trap{Console: "127.0.0.1:8090", TagConnect: true}
+}
+
+func trapDirectives() []spec {
+	return []spec{
+		{"TrapHost", inHost | inMain, 1, 1, "On or Off", func(b *builder, s *scope, d seclang.Directive) {
+			s.host.trapHost = trapOff
+			if b.on(d, d.Args[0]) {
+				s.host.trapHost = trapOn
+				s.host.Why = "TrapHost On at " + d.Pos()
+			}
+		}},
+		{"TrapTagConnect", servers, 1, 1, "On or Off", func(b *builder, s *scope, d seclang.Directive) {
+			on := b.on(d, d.Args[0])
+			s.host.TagConnect = on
+			if s.place == inMain {
+				b.cfg.Trap.TagConnect = on
+			}
+		}},
+		{"TrapConsole", inMain, 1, 1, "address:port or Off", func(b *builder, _ *scope, d seclang.Directive) {
+			if strings.EqualFold(d.Args[0], "off") {
+				b.cfg.Trap.Console = ""
+				return
+			}
+			if _, err := netip.ParseAddrPort(d.Args[0]); err != nil {
+				b.errorf(d, "TrapConsole: found %q, expected Off or an IP address and port such as 127.0.0.1:8090", d.Args[0])
+				return
+			}
+			b.cfg.Trap.Console = d.Args[0]
+		}},
+		{"TrapData", inMain, 1, 1, "a folder", func(b *builder, _ *scope, d seclang.Directive) { b.cfg.Trap.Data = b.cfg.path(d.Args[0]) }},
+		{"TrapStore", inMain, 2, 2, "events or control, and where they live", (*builder).trapStore},
+		{"TrapReport", inMain, 1, -1, "a console's URL, and user=, password=, token=, protocol=, insecure", func(b *builder, _ *scope, d seclang.Directive) {
+			if p, ok := b.peer(d); ok {
+				b.cfg.Trap.Report = append(b.cfg.Trap.Report, p)
+			}
+		}},
+		{"TrapFollow", inMain, 1, -1, "a console's URL, and user=, password=, token=, insecure", func(b *builder, _ *scope, d seclang.Directive) {
+			if p, ok := b.peer(d); ok {
+				b.cfg.Trap.Follow = append(b.cfg.Trap.Follow, p)
+			}
+		}},
+		{"TrapDecision", inMain, 3, 3, "collection.variable, ban or watch, and how long", (*builder).trapDecision},
+		{"TrapAllow", inMain, 1, -1, "addresses, networks or search-engines", func(b *builder, _ *scope, d seclang.Directive) {
+			for _, arg := range d.Args {
+				if strings.EqualFold(arg, "search-engines") {
+					b.cfg.Trap.AllowSearchEngines = true
+					continue
+				}
+				b.cfg.Trap.Allow = append(b.cfg.Trap.Allow, b.prefixes(d, []string{arg})...)
+			}
+		}},
+		{"TrapLimit", inMain, 2, 2, "headers, body, request, connection, client-connections or connections, and a value", (*builder).trapLimit},
+	}
+}
+
+func (b *builder) trapStore(_ *scope, d seclang.Directive) {
+	what, where := strings.ToLower(d.Args[0]), d.Args[1]
+	schemes := map[string][]string{"events": {"sqlite", "clickhouse"}, "control": {"sqlite", "postgres", "postgresql"}}[what]
+	if schemes == nil {
+		b.errorf(d, "TrapStore: found %q, expected events or control", d.Args[0])
+		return
+	}
+	scheme, _, _ := strings.Cut(where, "://")
+	for _, s := range schemes {
+		if s == strings.ToLower(scheme) {
+			b.cfg.Trap.Store = append(b.cfg.Trap.Store, Store{What: what, URL: where, File: d.File, Line: d.Line})
+			return
+		}
+	}
+	b.errorf(d, "TrapStore %s: found %q, expected sqlite or %s://user:password@host/database", what, where, schemes[1])
+}
+
+func (b *builder) peer(d seclang.Directive) (Peer, bool) {
+	p := Peer{URL: d.Args[0], Protocol: "batch", File: d.File, Line: d.Line}
+	u, err := url.Parse(p.URL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		b.errorf(d, "%s: found %q, expected a URL such as https://console.example.org/", d.Name, p.URL)
+		return p, false
+	}
+	if strings.HasSuffix(u.Path, "/rpc/auditLogReceiver") {
+		p.Protocol = "mlogc"
+	}
+	for _, arg := range d.Args[1:] {
+		key, value, has := strings.Cut(arg, "=")
+		switch strings.ToLower(key) {
+		case "user":
+			p.User = value
+		case "password":
+			p.Password = value
+		case "token":
+			p.Token = value
+		case "insecure":
+			p.Insecure = !has || b.on(d, value)
+		case "protocol":
+			p.Protocol = strings.ToLower(value)
+			if p.Protocol != "batch" && p.Protocol != "mlogc" || strings.EqualFold(d.Name, "TrapFollow") {
+				b.errorf(d, "%s: found %q, expected protocol=batch or protocol=mlogc, of TrapReport only", d.Name, arg)
+				return p, false
+			}
+		default:
+			b.errorf(d, "%s: found %q, expected user=, password=, token=, protocol= or insecure", d.Name, arg)
+			return p, false
+		}
+	}
+	return p, true
+}
+
+func (b *builder) trapDecision(_ *scope, d seclang.Directive) {
+	collection, variable, ok := strings.Cut(strings.ToLower(d.Args[0]), ".")
+	if !ok || collection != "ip" || variable == "" {
+		b.errorf(d, "TrapDecision: found %q, expected a variable of the IP collection such as ip.malicious_client", d.Args[0])
+		return
+	}
+	kind := strings.ToLower(d.Args[1])
+	if kind != "ban" && kind != "watch" {
+		b.errorf(d, "TrapDecision: found %q, expected ban or watch", d.Args[1])
+		return
+	}
+	b.cfg.Trap.Decisions = append(b.cfg.Trap.Decisions, Decision{
+		Collection: collection, Variable: variable, Type: kind, For: b.duration(d, d.Args[2], time.Second), File: d.File, Line: d.Line,
+	})
+}
+
+func (b *builder) trapLimit(_ *scope, d seclang.Directive) {
+	l, value := &b.cfg.Trap.Limits, d.Args[1]
+	switch strings.ToLower(d.Args[0]) {
+	case "headers":
+		l.HeaderBytes = b.size(d, value)
+	case "body":
+		l.BodyBytes = b.size(d, value)
+	case "request":
+		l.Request = b.duration(d, value, time.Second)
+	case "connection":
+		l.Connection = b.duration(d, value, time.Second)
+	case "client-connections":
+		l.PerClient = int(b.number(d, value, 1, 1<<20))
+	case "connections":
+		l.Connections = int(b.number(d, value, 1, 1<<24))
+	default:
+		b.errorf(d, "TrapLimit: found %q, expected headers, body, request, connection, client-connections or connections", d.Args[0])
+	}
+}

@@ -1,0 +1,34 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/trapline/trapline/audit"
+)
+
+// Event reads one event whole: its native entry as the sensor sent it, and the record parsed from it. ErrNotFound when there is none.
+func (s *Store) Event(ctx context.Context, sensor, id string) (Event, error) {
+	var packed []byte
+	var received int64
+	err := s.readers.QueryRowContext(ctx, `SELECT e.received, n.entry FROM events e JOIN entries n ON n.seq = e.seq
+		WHERE e.sensor = (SELECT n FROM sensors WHERE name = ?) AND e.id = ?`, sensor, id).Scan(&received, &packed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Event{}, ErrNotFound
+	}
+	if err != nil {
+		return Event{}, fmt.Errorf("read event %s of %s: %w", id, sensor, explain(s.path, err))
+	}
+	entry, err := s.unpack(packed)
+	if err != nil {
+		return Event{}, fmt.Errorf("read event %s of %s: %w: %w", id, sensor, ErrCorrupt, err)
+	}
+	record, _ := audit.ParseNative(entry)
+	if record == nil {
+		record = &audit.Record{ID: id}
+	}
+	return Event{Sensor: sensor, Received: time.UnixMicro(received).UTC(), Entry: entry, Record: record}, nil
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync/atomic"
 )
 
@@ -152,11 +151,13 @@ func (l *Log) write(b *batch) error {
 func (l *Log) fail(b *batch, err error) {
 	l.stats.WriteErrors++
 	l.nextSeq = b.first
+	l.size -= int64(len(b.buf))
 	if errors.Is(err, ErrPoisoned) && l.err == nil {
 		l.err = err
 	}
 	if next := l.cur; next != nil {
 		l.cur = nil
+		l.size -= int64(len(next.buf))
 		next.err = err
 		close(next.done)
 	}
@@ -218,7 +219,7 @@ func (l *Log) segmentFor(b *batch) (segment, error) {
 	l.mu.Unlock()
 	empty := seg.size <= int64(len(fileMark))
 	full := seg.size+int64(len(b.buf)) > l.cfg.SegmentBytes
-	if empty || !(full || l.retire) {
+	if empty || !full {
 		return seg, nil
 	}
 	return l.rotate(b.first)
@@ -233,15 +234,9 @@ func (l *Log) rotate(first uint64) (segment, error) {
 	old := l.file
 	l.mu.Lock()
 	l.segs = append(l.segs, seg)
+	l.size += seg.size
 	l.mu.Unlock()
-	l.file, l.retire = f, false
-	return seg, closeOld(old)
-}
-
-// closeOld drops the handle of a finished segment; its bytes are synced, so an error costs nothing.
-func closeOld(f *os.File) error {
-	if f != nil {
-		_ = f.Close()
-	}
-	return nil
+	l.file = f
+	_ = old.Close() // its bytes are synced: an error costs nothing
+	return seg, nil
 }

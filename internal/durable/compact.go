@@ -142,9 +142,11 @@ func (l *Log) dropBefore(first uint64, snap segment) error {
 	if l.snap.path != "" {
 		gone = append(gone, l.snap.path)
 	}
+	l.size += snap.size - l.snap.size
 	l.snap = snap
 	for len(l.segs) > 1 && l.segs[0].first < first {
 		gone = append(gone, l.segs[0].path)
+		l.size -= l.segs[0].size
 		l.segs = l.segs[1:]
 	}
 	l.mu.Unlock()
@@ -160,6 +162,7 @@ func (l *Log) RemoveBefore(seq uint64) (freed int64, err error) {
 	for len(l.segs) > 1 && l.segs[1].first <= seq {
 		gone = append(gone, l.segs[0].path)
 		freed += l.segs[0].size
+		l.size -= l.segs[0].size
 		l.segs = l.segs[1:]
 	}
 	l.mu.Unlock()

@@ -17,6 +17,8 @@ var (
 	ErrInUse = errors.New("directory is in use by another process")
 	// ErrTooLarge is returned for a payload over Config.MaxPayload.
 	ErrTooLarge = errors.New("payload is larger than the log allows")
+	// ErrFull is returned for a frame that would take the log past Config.MaxBytes.
+	ErrFull = errors.New("log is full")
 	// ErrPoisoned is returned after a failed fsync, until the log is opened again.
 	ErrPoisoned = errors.New("log stopped after a failed sync")
 )
@@ -44,8 +46,13 @@ type Config struct {
 	SegmentBytes int64
 	// MaxPayload is the largest payload of one frame; 16 MiB when 0.
 	MaxPayload int
+	// MaxBytes is how much disk all files may take, frames on their way included; no limit when 0.
+	MaxBytes int64
 	// FirstSeq is the least sequence number to give out next; 1 when 0.
 	FirstSeq uint64
+	// TailOnly reads only the end of the log at opening, for a log that is read
+	// with cursors: those meet the damage elsewhere. Snapshots are read all the same.
+	TailOnly bool
 	// Step, when set, is called before each step on the disk. An error makes the
 	// step fail with it. Tests stop the process there or fill the disk; it is
 	// called with locks held and must not call the Log.
@@ -62,15 +69,15 @@ type Log struct {
 
 	// io is held by whoever writes, syncs, rotates or removes files. It is a
 	// channel and not a mutex so that waiting for it can end with a context.
-	io     chan struct{}
-	file   *os.File // io
-	retire bool     // io: the next batch begins a new segment
+	io   chan struct{}
+	file *os.File // io
 
 	mu      sync.Mutex
 	cur     *batch    // mu; frames not yet taken by a writer, nil when none
 	spare   []byte    // mu; buffer of the last batch, used again
 	nextSeq uint64    // mu; of the next frame
 	synced  uint64    // mu; every frame below is durable
+	size    int64     // mu; bytes of all files, with frames on their way
 	segs    []segment // mu; in order, the last is the one being written
 	snap    segment   // mu; newest snapshot, path "" when none
 	err     error     // mu; set once: closed or poisoned
@@ -82,7 +89,7 @@ type Stats struct {
 	Appends, Syncs, WriteErrors uint64
 	Bytes                       uint64 // written, with frame heads
 	Segments                    int
-	DiskBytes                   int64 // of segments and snapshot
+	DiskBytes                   int64 // of segments and snapshot, with frames on their way
 	Poisoned                    bool
 }
 
@@ -110,6 +117,7 @@ func OpenLog(cfg Config, replay func(seq uint64, payload []byte) error) (*Log, [
 	}
 	l := &Log{cfg: cfg, table: castagnoli(), lock: lock, io: make(chan struct{}, 1), nextSeq: cfg.FirstSeq}
 	faults, err := l.recover(replay)
+	l.measure()
 	if err != nil {
 		return nil, faults, fmt.Errorf("open log %s: %w", cfg.Dir, errors.Join(err, l.closeFiles()))
 	}
@@ -141,6 +149,10 @@ func appendFrame[B []byte | string](l *Log, head []byte, body B) Ticket {
 	if l.err != nil {
 		return Ticket{err: l.err}
 	}
+	if l.cfg.MaxBytes > 0 && l.size+int64(frameHead+n) > l.cfg.MaxBytes {
+		return Ticket{err: ErrFull}
+	}
+	l.size += int64(frameHead + n)
 	b := l.cur
 	if b == nil {
 		b = &batch{log: l, first: l.nextSeq, buf: l.spare[:0], done: make(chan struct{})}
@@ -162,20 +174,39 @@ func (l *Log) Stats() Stats {
 	defer l.mu.Unlock()
 	st := l.stats
 	st.Segments = len(l.segs)
-	for _, s := range l.segs {
-		st.DiskBytes += s.size
-	}
-	st.DiskBytes += l.snap.size
+	st.DiskBytes = l.size
 	st.Poisoned = errors.Is(l.err, ErrPoisoned)
 	return st
 }
 
-// NextSeq returns the sequence number that the next Append gets, and Synced
-// the one below which every frame is durable.
-func (l *Log) NextSeq() uint64 { l.mu.Lock(); defer l.mu.Unlock(); return l.nextSeq }
+// measure sets size from the files. Nothing is on its way.
+func (l *Log) measure() {
+	l.size = l.snap.size
+	for _, s := range l.segs {
+		l.size += s.size
+	}
+}
+
+// FirstSeq returns the least sequence number that a segment on disk may hold.
+func (l *Log) FirstSeq() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.segs[0].first
+}
+
+// NextSeq returns the sequence number that the next Append gets.
+func (l *Log) NextSeq() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.nextSeq
+}
 
 // Synced returns the sequence number below which every frame is durable.
-func (l *Log) Synced() uint64 { l.mu.Lock(); defer l.mu.Unlock(); return l.synced }
+func (l *Log) Synced() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.synced
+}
 
 // Close makes every appended frame durable and closes the files. Tickets not
 // yet waited for are settled. A second Close does nothing.

@@ -37,6 +37,16 @@ func (l *Log) recover(replay func(seq uint64, payload []byte) error) ([]Fault, e
 		want = l.snap.first
 	}
 	for i, seg := range segs {
+		if l.cfg.TailOnly && i < len(segs)-2 {
+			st, err := os.Stat(seg.path)
+			if err != nil {
+				return faults, err
+			}
+			seg.size = st.Size()
+			l.segs = append(l.segs, seg)
+			want = 0 // a gap before the next is met by the cursor
+			continue
+		}
 		fs, got, keep, err := l.recoverSegment(seg, i == len(segs)-1, want, replay)
 		faults = append(faults, fs...)
 		if err != nil {

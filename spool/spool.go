@@ -1,0 +1,287 @@
+// Package spool is the durable queue between the rules and the network.
+//
+// In come the bytes of records (Append), out they go to each destination in
+// order (Reader), which acknowledges them one by one, in any order. When
+// Append returns nil the entry survives kill -9 and power loss. After a crash
+// every entry that was not acknowledged is delivered again; of the
+// acknowledged ones only those of about the last second may be, and none after
+// Close. Entries that a destination refuses for good move to set-aside/ and
+// stay there. A segment is deleted when every reader has acknowledged all of it.
+package spool
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/trapline/trapline/internal/durable"
+)
+
+// What callers test for.
+var (
+	// ErrFull is returned by Append when the spool holds Config.MaxBytes that some reader still wants.
+	ErrFull = durable.ErrFull
+	// ErrClosed is returned for work on a closed Spool or a forgotten Reader.
+	ErrClosed = errors.New("spool is closed")
+	// ErrUnknown is returned for a sequence number that is not with the reader: never delivered, or acknowledged before.
+	ErrUnknown = errors.New("entry is not out for delivery")
+	// ErrTooLarge is returned by Append for an entry over Config.MaxEntry.
+	ErrTooLarge = durable.ErrTooLarge
+)
+
+// maxID is the longest id of an entry; unique ids have 24 to 27 bytes.
+const maxID = 255
+
+// Config says where a Spool lives and how large it may grow. The zero value of
+// each field but Dir is a good default.
+type Config struct {
+	// Dir holds log/, readers/ and set-aside/.
+	Dir string
+	// SegmentBytes is the size of one file; 16 MiB when 0, and at most an eighth of MaxBytes. Disk space comes back in such pieces.
+	SegmentBytes int64
+	// MaxBytes is how much disk the queue may take; 1 GiB when 0.
+	MaxBytes int64
+	// MaxEntry is the largest entry; 16 MiB when 0.
+	MaxEntry int
+	// MaxSetAside is how many entries each reader may have set aside before the oldest is dropped; 10,000 when 0.
+	MaxSetAside int
+	// Logger gets damage and errors of background work; slog.Default when nil.
+	Logger *slog.Logger
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
+	// Step is durable.Config.Step: tests stop the process or fail the disk there.
+	Step func(step durable.Step, path string) error
+}
+
+// Spool is one queue on disk. Its methods may be called from any goroutine.
+type Spool struct {
+	cfg   Config
+	log   *durable.Log
+	fault []durable.Fault
+
+	mu      sync.Mutex
+	readers map[string]*Reader // mu; also those that have a cursor on disk and were not asked for yet
+	closed  bool               // mu
+
+	live  atomic.Pointer[[]*Reader] // readers to wake; copied on write under mu
+	count counters
+	saved sync.Mutex // one saver of cursors at a time
+}
+
+type counters struct {
+	appended, full, failed, acked, setAside, dropped, damagedBytes, missing atomic.Int64
+}
+
+// Open makes or opens the spool in cfg.Dir. It starts no goroutine. The caller closes it.
+func Open(cfg Config) (*Spool, error) {
+	cfg.SegmentBytes = orDefault(cfg.SegmentBytes, 16<<20)
+	cfg.MaxBytes = orDefault(cfg.MaxBytes, 1<<30)
+	cfg.SegmentBytes = min(cfg.SegmentBytes, cfg.MaxBytes/8)
+	cfg.MaxEntry = orDefault(cfg.MaxEntry, 16<<20)
+	cfg.MaxSetAside = orDefault(cfg.MaxSetAside, 10_000)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	s := &Spool{cfg: cfg, readers: make(map[string]*Reader)}
+	for _, dir := range []string{"readers", "set-aside"} {
+		if err := durable.MkdirAll(filepath.Join(cfg.Dir, dir), 0o700); err != nil {
+			return nil, fmt.Errorf("open spool: %w", err)
+		}
+	}
+	least, err := s.loadReaders()
+	if err != nil {
+		return nil, fmt.Errorf("open spool: %w", err)
+	}
+	s.log, s.fault, err = durable.OpenLog(durable.Config{
+		Dir: filepath.Join(cfg.Dir, "log"), SegmentBytes: cfg.SegmentBytes, MaxPayload: cfg.MaxEntry + maxID + 32,
+		MaxBytes: cfg.MaxBytes, FirstSeq: least, TailOnly: true, Step: cfg.Step,
+	}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("open spool: %w", err)
+	}
+	for _, f := range s.fault {
+		if f.Torn {
+			cfg.Logger.Info("spool: unfinished write cut", "file", f.File, "offset", f.Offset, "bytes", f.Bytes)
+		} else {
+			cfg.Logger.Warn("spool damaged", "file", f.File, "offset", f.Offset, "bytes", f.Bytes, "fault", f.Text)
+		}
+	}
+	return s, nil
+}
+
+func orDefault[T int | int64](v, d T) T {
+	if v <= 0 {
+		return d
+	}
+	return v
+}
+
+// Append puts an entry at the end of the queue and returns nil when it is
+// durable. Concurrent calls share one fsync. entry is copied. When ctx ends
+// first its error is returned and the entry may still be delivered.
+func (s *Spool) Append(ctx context.Context, id string, entry []byte) error {
+	return s.Queue(id, entry).Wait(ctx)
+}
+
+// Ticket is the promise that a queued entry becomes durable.
+type Ticket struct {
+	s *Spool
+	t durable.Ticket
+}
+
+// Queue is the first half of Append: the entry has its place in the queue, and
+// Ticket.Wait, to be called once, is the second half. Between the two the
+// caller can do other work, such as waiting for another log.
+func (s *Spool) Queue(id string, entry []byte) Ticket {
+	if len(id) > maxID {
+		return Ticket{t: durable.Failed(fmt.Errorf("append record: id of %d bytes", len(id)))}
+	}
+	if len(entry) > s.cfg.MaxEntry {
+		return Ticket{t: durable.Failed(fmt.Errorf("append record %s: %w: %d bytes", id, ErrTooLarge, len(entry)))}
+	}
+	var room [maxID + 16]byte
+	head := appendHead(room[:0], s.cfg.Now(), id)
+	return Ticket{s: s, t: s.log.Append(head, entry)}
+}
+
+// frameOverhead is what the log adds to an entry.
+const frameOverhead = 20
+
+// Wait returns nil when the entry is durable.
+func (t Ticket) Wait(ctx context.Context) error {
+	err := t.t.Wait(ctx)
+	if t.s == nil {
+		return err
+	}
+	if err != nil {
+		switch {
+		case errors.Is(err, ErrFull):
+			t.s.count.full.Add(1)
+		case errors.Is(err, durable.ErrClosed):
+			err = ErrClosed
+			fallthrough
+		default:
+			t.s.count.failed.Add(1)
+		}
+		return fmt.Errorf("append record: %w", err)
+	}
+	t.s.count.appended.Add(1)
+	t.s.wake()
+	return nil
+}
+
+// wake tells the readers that there is more.
+func (s *Spool) wake() {
+	live := s.live.Load()
+	if live == nil {
+		return
+	}
+	for _, r := range *live {
+		r.signal()
+	}
+}
+
+// An entry in the log is
+//
+//	8 bytes  time of Append, Unix nanoseconds, little endian
+//	1 byte   length of id, then id
+//	bytes    the entry
+func appendHead(dst []byte, now time.Time, id string) []byte {
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(now.UnixNano()))
+	dst = append(dst, byte(len(id)))
+	return append(dst, id...)
+}
+
+// Entry is one element of the queue.
+type Entry struct {
+	Seq   uint64 // grows with every Append
+	ID    string
+	Time  time.Time // of Append
+	Bytes []byte    // the caller's own
+}
+
+var errEntry = errors.New("not an entry")
+
+// parseEntry decodes a payload; the result has its own bytes.
+func parseEntry(seq uint64, payload []byte) (Entry, error) {
+	if len(payload) < 9 || len(payload) < 9+int(payload[8]) {
+		return Entry{}, errEntry
+	}
+	n := 9 + int(payload[8])
+	return Entry{
+		Seq: seq, Time: time.Unix(0, int64(binary.LittleEndian.Uint64(payload))),
+		ID: string(payload[9:n]), Bytes: append([]byte(nil), payload[n:]...),
+	}, nil
+}
+
+// Run saves what readers have acknowledged and deletes finished segments every
+// second, until ctx ends. Without it both happen as part of every 1,000th Ack.
+func (s *Spool) Run(ctx context.Context) error {
+	tick := time.NewTicker(saveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := s.save(); err != nil && !errors.Is(err, ErrClosed) {
+				s.cfg.Logger.ErrorContext(ctx, "spool cursors cannot be saved", "error", err)
+			}
+		}
+	}
+}
+
+const saveEvery = time.Second
+
+// Close makes queued entries durable, saves what was acknowledged and closes
+// the files. Readers that block in Next return ErrClosed. A second Close does nothing.
+func (s *Spool) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	readers := s.readers
+	s.mu.Unlock()
+	for _, r := range readers {
+		r.stop()
+	}
+	err := s.save()
+	for _, r := range readers {
+		err = errors.Join(err, r.closeFile())
+	}
+	return errors.Join(err, s.log.Close())
+}
+
+// Stats is what a Spool holds and did. Counters start at Open.
+type Stats struct {
+	Bytes, MaxBytes             int64 // on disk
+	Appended, Full, Failed      int64 // Append calls by how they ended
+	Acked, SetAside, SetDropped int64 // by all readers; SetDropped were set aside and had to make room
+	DamagedBytes, Missing       int64 // met by readers
+	Faults                      int   // damage found when the spool was opened
+	Log                         durable.Stats
+}
+
+// Stats returns the numbers of now.
+func (s *Spool) Stats() Stats {
+	log := s.log.Stats()
+	return Stats{
+		Bytes: log.DiskBytes, MaxBytes: s.cfg.MaxBytes, Appended: s.count.appended.Load(), Full: s.count.full.Load(),
+		Failed: s.count.failed.Load(), Acked: s.count.acked.Load(), SetAside: s.count.setAside.Load(), SetDropped: s.count.dropped.Load(),
+		DamagedBytes: s.count.damagedBytes.Load(), Missing: s.count.missing.Load(), Faults: len(s.fault), Log: log,
+	}
+}
+
+// Faults returns the damage that opening found at the end of the log.
+func (s *Spool) Faults() []durable.Fault { return s.fault }

@@ -116,26 +116,35 @@ func TestNativeRoundTrip(t *testing.T) {
 	full := fullRecord()
 	roundTrip(t, full)
 	for name, change := range map[string]func(*Record){
-		"nothing at all":      func(r *Record) { *r = Record{} },
-		"no parts named":      func(r *Record) { r.Parts = "" },
-		"bare connect":        func(r *Record) { *r = Record{ID: "x", Kind: KindConnect, Peer: r.Peer, Client: r.Client, Server: r.Server, Time: r.Time} },
-		"bytes with CR LF":    func(r *Record) { r.Kind = KindBytes; r.RequestHead = []byte("SSH-2.0-x\r\n"); r.ResponseHead = nil; r.Status = 0 },
+		"nothing at all": func(r *Record) { *r = Record{} },
+		"no parts named": func(r *Record) { r.Parts = "" },
+		"bare connect": func(r *Record) {
+			*r = Record{ID: "x", Kind: KindConnect, Peer: r.Peer, Client: r.Client, Server: r.Server, Time: r.Time}
+		},
+		"bytes with CR LF": func(r *Record) {
+			r.Kind = KindBytes
+			r.RequestHead = []byte("SSH-2.0-x\r\n")
+			r.ResponseHead = nil
+			r.Status = 0
+		},
 		"head cut":            func(r *Record) { r.RequestHead = []byte("GET / HTTP/1.1\r\nHos") },
 		"head with bare LF":   func(r *Record) { r.RequestHead = []byte("GET / HTTP/1.1\nHost: a\r\n") },
 		"head of newlines":    func(r *Record) { r.RequestHead = []byte("\r\n\r\n\r\n") },
 		"own boundary forged": func(r *Record) { r.RequestBody = append([]byte("\n"), AppendNative(nil, full)...) },
 		"drop":                func(r *Record) { r.Action = &Action{Kind: "drop", Phase: 1}; r.Matches[0].Phase = 1 },
 		"drop with status":    func(r *Record) { r.Action = &Action{Kind: "drop", Phase: 1, Status: 403} },
-		"redirect":            func(r *Record) { r.Action = &Action{Kind: "redirect", Phase: 1, Status: 302, URL: "http://a/b c. using status 9"} },
-		"proxy":               func(r *Record) { r.Action = &Action{Kind: "proxy", Phase: 3, URL: "http://a/"} },
-		"allow":               func(r *Record) { r.Action = &Action{Kind: "allow:phase", Phase: 2} },
-		"action unseen":       func(r *Record) { r.Matches = nil },
-		"status not in head":  func(r *Record) { r.Status = 200 },
-		"ipv6 with zone":      func(r *Record) { r.Client = netip.MustParseAddrPort("[fe80::1%eth0]:1") },
-		"mapped":              func(r *Record) { r.Client = netip.MustParseAddrPort("[::ffff:192.0.2.1]:1"); r.Peer = r.Client },
-		"odd id":              func(r *Record) { r.ID = "a b\n-" },
-		"dash id":             func(r *Record) { r.ID = "-" },
-		"other zone":          func(r *Record) { r.Time = r.Time.In(time.FixedZone("", -34200)) },
+		"redirect": func(r *Record) {
+			r.Action = &Action{Kind: "redirect", Phase: 1, Status: 302, URL: "http://a/b c. using status 9"}
+		},
+		"proxy":              func(r *Record) { r.Action = &Action{Kind: "proxy", Phase: 3, URL: "http://a/"} },
+		"allow":              func(r *Record) { r.Action = &Action{Kind: "allow:phase", Phase: 2} },
+		"action unseen":      func(r *Record) { r.Matches = nil },
+		"status not in head": func(r *Record) { r.Status = 200 },
+		"ipv6 with zone":     func(r *Record) { r.Client = netip.MustParseAddrPort("[fe80::1%eth0]:1") },
+		"mapped":             func(r *Record) { r.Client = netip.MustParseAddrPort("[::ffff:192.0.2.1]:1"); r.Peer = r.Client },
+		"odd id":             func(r *Record) { r.ID = "a b\n-" },
+		"dash id":            func(r *Record) { r.ID = "-" },
+		"other zone":         func(r *Record) { r.Time = r.Time.In(time.FixedZone("", -34200)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := fullRecord()

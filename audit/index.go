@@ -1,0 +1,271 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// IndexLimit is the length that ModSecurity 2 gives an index line, without
+// the last blank, 'L' and newline; the request line is cut to fit.
+const IndexLimit = 3980
+
+// IndexLine is one line of the index of concurrent audit logging, as SecAuditLog
+// gets it and mlogc reads it.
+type IndexLine struct {
+	// Version is the ModSecurity that writes lines of this form, 2 or 3 (nginx and Apache connectors alike). AppendIndex always writes 2.
+	Version int
+	Host    string // Host header or virtual host, "" when unknown
+	Client  string // address, without brackets
+	// RemoteUser and LocalUser are empty when unknown; version 3 has no local user.
+	RemoteUser, LocalUser string
+	Time                  time.Time
+	Request               string // request line; may be cut, see Limited
+	Status                int
+	Bytes                 int64 // of the response body
+	// Referer and UserAgent are always "" in lines of version 2.
+	Referer, UserAgent string
+	ID                 string
+	Session            string
+	File               string // relative to the storage directory with a leading slash (version 2), absolute (version 3)
+	Offset, Size       int64
+	MD5                string // 32 hex digits of the file's bytes, "" when the line has none
+	Limited            bool   // the request line was cut
+}
+
+// Index returns the line for r, whose entry of size bytes with this MD5 (32 hex digits) lies in file.
+func Index(r *Record, file string, size int64, md5 string) IndexLine {
+	request, _, _ := strings.Cut(string(r.RequestHead), "\n")
+	if r.Kind != KindHTTP {
+		request = ""
+	}
+	l := IndexLine{
+		Version: 2, Host: r.Host, RemoteUser: r.RemoteUser, Time: r.Time, Request: strings.TrimSuffix(request, "\r"),
+		Status: r.Status, Bytes: r.ResponseBodySize, ID: r.ID, Session: r.SessionID, File: file, Size: size, MD5: md5,
+	}
+	if a := r.Client.Addr(); a.IsValid() {
+		l.Client = a.String()
+	}
+	return l
+}
+
+// AppendIndex appends l as ModSecurity 2.9 writes it, newline included. The line is at most
+// IndexLimit bytes: of a longer one the request line is cut and " L" stands at its end.
+func AppendIndex(dst []byte, l *IndexLine) []byte {
+	start := len(dst)
+	dst = appendToken(dst, l.Host)
+	dst = append(dst, ' ')
+	dst = appendToken(dst, l.Client)
+	dst = append(dst, ' ')
+	dst = appendToken(dst, l.RemoteUser)
+	dst = append(dst, ' ')
+	dst = appendToken(dst, l.LocalUser)
+	dst = append(dst, " ["...)
+	dst = appendTime(dst, l.Time)
+	dst = append(dst, `] "`...)
+	request := len(dst)
+	dst = appendEscaped(dst, l.Request)
+	end := len(dst)
+	dst = append(dst, `" `...)
+	dst = strconv.AppendInt(dst, int64(l.Status), 10)
+	dst = append(dst, ' ')
+	dst = strconv.AppendInt(dst, l.Bytes, 10)
+	dst = append(dst, ' ')
+	dst = appendQuotedOrDash(dst, l.Referer)
+	dst = append(dst, ' ')
+	dst = appendQuotedOrDash(dst, l.UserAgent)
+	dst = append(dst, ' ')
+	dst = appendToken(dst, l.ID)
+	dst = append(dst, ' ')
+	dst = appendQuotedOrDash(dst, l.Session)
+	dst = append(dst, ' ')
+	dst = appendToken(dst, l.File)
+	dst = append(dst, ' ')
+	dst = strconv.AppendInt(dst, l.Offset, 10)
+	dst = append(dst, ' ')
+	dst = strconv.AppendInt(dst, l.Size, 10)
+	dst = append(dst, " md5:"...)
+	dst = append(dst, l.MD5...)
+	limited := l.Limited
+	if over := len(dst) - start - IndexLimit; over > 0 {
+		cut := wholeEscapes(dst[request:end], max(0, end-request-over))
+		dst = append(dst[:request+cut], dst[end:]...)
+		limited = true
+	}
+	if limited {
+		return append(dst, " L\n"...)
+	}
+	return append(dst, " \n"...)
+}
+
+// wholeEscapes returns the longest length up to n at which no escape is cut in two, so that
+// the quote behind the text stays a quote. (ModSecurity cuts anywhere.)
+func wholeEscapes(text []byte, n int) int {
+	at := 0
+	for at < n {
+		step := 1
+		if text[at] == '\\' {
+			step = 2
+			if at+1 < len(text) && text[at+1] == 'x' {
+				step = 4
+			}
+		}
+		if at+step > n {
+			break
+		}
+		at += step
+	}
+	return at
+}
+
+func appendQuotedOrDash(dst []byte, s string) []byte {
+	if s == "" {
+		return append(dst, `"-"`...)
+	}
+	return appendQuoted(dst, s)
+}
+
+// ErrIndexLine says that a line is not an index line of ModSecurity 2 or 3.
+var ErrIndexLine = errors.New("not an index line")
+
+// Both are read from the right as far as possible: what stands there was made by the server, while the request line,
+// the referer and the user agent are the client's, and version 3 does not escape the quotes in them.
+var (
+	indexTail   = regexp.MustCompile(`^(.*) (\S+) (\d+) (\d+)(?:\.\d+)? (?:md5:)?(\S*?) ?( L)?\s*$`)
+	indexHead   = regexp.MustCompile(`^(\S+) (\S+) (.*?) ?\[(\d\d?/\w{3}/\d{4}:\d\d:\d\d:\d\d(?:\.\d+)? [-+]\d{4})\] "(.*)$`)
+	indexAnswer = regexp.MustCompile(`^(.*?)" (\d+) (\S+) (.*)$`)
+)
+
+// ParseIndex reads one line, with or without its newline. It never takes longer than the
+// line's length squared, and lines over 64 KiB are refused: version 3 writes up to 8.4 KB.
+func ParseIndex(line string) (IndexLine, error) {
+	var l IndexLine
+	if len(line) > 64<<10 {
+		return l, fmt.Errorf("%w: %d bytes", ErrIndexLine, len(line))
+	}
+	line = strings.TrimRight(line, "\r\n")
+	tail := indexTail.FindStringSubmatch(line)
+	if tail == nil {
+		return l, fmt.Errorf("%w: no file, offset, size and hash at its end", ErrIndexLine)
+	}
+	head := indexHead.FindStringSubmatch(tail[1])
+	if head == nil {
+		return l, fmt.Errorf("%w: no host, client and time at its start", ErrIndexLine)
+	}
+	l.File = token(tail[2])
+	l.Offset, _ = strconv.ParseInt(tail[3], 10, 64)
+	var err error
+	if l.Size, err = strconv.ParseInt(tail[4], 10, 64); err != nil {
+		return l, fmt.Errorf("%w: size %s", ErrIndexLine, tail[4])
+	}
+	l.Limited = tail[6] != ""
+	if l.MD5 = strings.ToLower(tail[5]); l.MD5 != "" && l.MD5 != "-" && !isMD5(l.MD5) {
+		return l, fmt.Errorf("%w: hash %s", ErrIndexLine, tail[5])
+	}
+	l.MD5 = strings.TrimPrefix(l.MD5, "-")
+	l.Host, l.Client = token(head[1]), strings.Trim(token(head[2]), "[]")
+	if l.Time, err = parseTime(head[4]); err != nil {
+		return l, fmt.Errorf("%w: %v", ErrIndexLine, err)
+	}
+	middle := head[5]
+	if strings.HasSuffix(middle, `"`) { // the session of version 2 is quoted, that of version 3 is not
+		l.Version = 2
+		err = l.middle2(middle, head[3])
+	} else {
+		l.Version = 3
+		err = l.middle3(middle, head[3])
+	}
+	if err != nil {
+		return l, err
+	}
+	if l.ID == "" {
+		return l, fmt.Errorf("%w: no unique id", ErrIndexLine)
+	}
+	return l, nil
+}
+
+// middle2 reads `request" status bytes "referer" "user agent" id "session"` from the right.
+func (l *IndexLine) middle2(s, users string) error {
+	remote, local, _ := cutLast(users, " ")
+	l.RemoteUser, l.LocalUser = token(remote), token(local)
+	s, l.Session = cutLastQuoted(s)
+	s, id, _ := cutLast(strings.TrimRight(s, " "), " ")
+	l.ID = token(id)
+	s, l.UserAgent = cutLastQuoted(s)
+	s, l.Referer = cutLastQuoted(strings.TrimRight(s, " "))
+	s, sent, _ := cutLast(strings.TrimRight(s, " "), " ")
+	s, status, ok := cutLast(s, " ")
+	if !ok || !strings.HasSuffix(s, `"`) {
+		return fmt.Errorf("%w: no request, status and size in its middle", ErrIndexLine)
+	}
+	l.Request = unescape(strings.TrimSuffix(s, `"`))
+	return l.answer(status, sent)
+}
+
+// middle3 reads `request" status bytes referer "user agent" id session`.
+func (l *IndexLine) middle3(s, users string) error {
+	l.RemoteUser = token(users)
+	s, session, _ := cutLast(s, " ")
+	s, id, ok := cutLast(s, " ")
+	m := indexAnswer.FindStringSubmatch(s)
+	if !ok || m == nil {
+		return fmt.Errorf("%w: no request, status and size in its middle", ErrIndexLine)
+	}
+	l.ID, l.Session = token(id), token(session)
+	l.Request = unescapeHex(m[1])
+	referer, agent, _ := strings.Cut(m[4], ` "`)
+	if l.Referer = strings.Trim(referer, `"`); l.Referer == "-" {
+		l.Referer = ""
+	}
+	if l.UserAgent = strings.TrimSuffix(agent, `"`); l.UserAgent == "-" {
+		l.UserAgent = ""
+	}
+	return l.answer(m[2], m[3])
+}
+
+func (l *IndexLine) answer(status, sent string) error {
+	var err error
+	if l.Status, err = strconv.Atoi(status); err != nil {
+		return fmt.Errorf("%w: status %q", ErrIndexLine, status)
+	}
+	if sent == "-" {
+		return nil
+	}
+	sent, _, _ = strings.Cut(sent, ".")
+	if l.Bytes, err = strconv.ParseInt(sent, 10, 64); err != nil {
+		return fmt.Errorf("%w: response size %q", ErrIndexLine, sent)
+	}
+	return nil
+}
+
+func cutLast(s, sep string) (before, after string, ok bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// cutLastQuoted takes the last quoted value off s; "-" is the empty one.
+func cutLastQuoted(s string) (before, value string) {
+	s = strings.TrimSuffix(s, `"`)
+	before, value, ok := cutLast(s, ` "`)
+	if !ok || value == "-" {
+		return before, ""
+	}
+	return before, unescape(value)
+}
+
+func isMD5(s string) bool {
+	if len(s) != 32 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		if hexValue(s[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}

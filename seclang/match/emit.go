@@ -1,0 +1,276 @@
+package match
+
+import (
+	"fmt"
+	"strings"
+)
+
+// emitter writes a parsed pattern in another syntax.
+type emitter struct {
+	b      strings.Builder
+	groups []int // for the i-th group written, the number it had in the pattern
+	// loose: write a pattern that matches at least wherever the original does,
+	// without groups, for the filter in front of the backtracking matcher.
+	loose bool
+}
+
+// emitRE2 writes n in the syntax of package regexp, over runes 0 to 255, which stand for the bytes.
+func emitRE2(n *node, loose bool) (pattern string, groups []int) {
+	e := &emitter{loose: loose}
+	e.re2(n)
+	return e.b.String(), e.groups
+}
+
+func (e *emitter) re2(n *node) {
+	switch n.op {
+	case opEmpty, opKeep:
+		e.b.WriteString("(?:)")
+	case opSet:
+		e.runeSet(n.set)
+	case opConcat:
+		for _, s := range n.sub {
+			e.re2(s)
+		}
+	case opAlternate:
+		e.alternate(n.sub)
+	case opRepeat:
+		e.repeat(n)
+	case opCapture:
+		if !e.loose {
+			e.groups = append(e.groups, n.n)
+			e.b.WriteString("(")
+		} else {
+			e.b.WriteString("(?:")
+		}
+		e.re2(n.sub[0])
+		e.b.WriteString(")")
+	case opAtomic:
+		e.b.WriteString("(?:")
+		e.re2(n.sub[0])
+		e.b.WriteString(")")
+	case opCond:
+		e.alternate(n.sub[:2])
+	case opLook, opEndNL:
+		e.b.WriteString("(?:)") // only with loose: taken as always true
+	case opBackref, opRecurse:
+		e.b.WriteString("(?s:.*)") // only with loose
+	case opBegin:
+		e.b.WriteString(`\A`)
+	case opEnd:
+		e.b.WriteString(`\z`)
+	case opLineBegin:
+		e.b.WriteString(`(?m:^)`)
+	case opLineEnd:
+		e.b.WriteString(`(?m:$)`)
+	case opWord:
+		e.b.WriteString(`\b`)
+	case opNoWord:
+		e.b.WriteString(`\B`)
+	}
+}
+
+func (e *emitter) alternate(subs []*node) {
+	e.b.WriteString("(?:")
+	for i, s := range subs {
+		if i > 0 {
+			e.b.WriteByte('|')
+		}
+		e.re2(s)
+	}
+	e.b.WriteString(")")
+}
+
+// maxRepeat is the largest number that package regexp takes in {}.
+const maxRepeat = 1000
+
+func (e *emitter) repeat(n *node) {
+	lo, hi := n.min, n.max
+	part := func(quantifier string) {
+		e.b.WriteString("(?:")
+		e.re2(n.sub[0])
+		e.b.WriteString(")")
+		e.b.WriteString(quantifier)
+		if n.lazy {
+			e.b.WriteByte('?')
+		}
+	}
+	switch {
+	case hi == 0:
+		e.b.WriteString("(?:)")
+	case lo == 0 && hi == -1:
+		part("*")
+	case lo == 1 && hi == -1:
+		part("+")
+	case lo == 0 && hi == 1:
+		part("?")
+	case lo == 1 && hi == 1:
+		part("{1}")
+	case lo <= maxRepeat && hi == -1:
+		part(fmt.Sprintf("{%d,}", lo))
+	case lo <= maxRepeat && hi <= maxRepeat:
+		part(fmt.Sprintf("{%d,%d}", lo, hi))
+	default:
+		e.longRepeat(lo, hi, part)
+	}
+}
+
+// longRepeat writes {lo,hi} with numbers above maxRepeat as a row of smaller ones.
+func (e *emitter) longRepeat(lo, hi int, part func(string)) {
+	rest := hi - lo
+	for ; lo > 0; lo -= maxRepeat {
+		part(fmt.Sprintf("{%d}", min(lo, maxRepeat)))
+	}
+	if hi == -1 {
+		part("*")
+		return
+	}
+	for ; rest > 0; rest -= maxRepeat {
+		part(fmt.Sprintf("{0,%d}", min(rest, maxRepeat)))
+	}
+}
+
+// runeSet writes a set of bytes as a class of runes.
+func (e *emitter) runeSet(s byteSet) {
+	switch s.len() {
+	case 0:
+		e.b.WriteString(`[^\x00-\x{10FFFF}]`)
+		return
+	case 1:
+		s.ranges(func(lo, _ byte) { e.runeLiteral(lo) })
+		return
+	case 256:
+		e.b.WriteString(`(?s:.)`)
+		return
+	}
+	e.b.WriteByte('[')
+	s.ranges(func(lo, hi byte) {
+		if lo == hi {
+			fmt.Fprintf(&e.b, `\x%02x`, lo)
+		} else {
+			fmt.Fprintf(&e.b, `\x%02x-\x%02x`, lo, hi)
+		}
+	})
+	e.b.WriteByte(']')
+}
+
+func (e *emitter) runeLiteral(c byte) {
+	if wordBytes().has(c) {
+		e.b.WriteByte(c)
+		return
+	}
+	fmt.Fprintf(&e.b, `\x%02x`, c)
+}
+
+// emitNET writes n in the syntax of regexp2 (that of .NET). Every set is
+// written out, so no option is needed; groups keep their numbers by name.
+func emitNET(n *node) string {
+	e := &emitter{}
+	e.net(n)
+	return e.b.String()
+}
+
+func (e *emitter) net(n *node) {
+	switch n.op {
+	case opSet:
+		if n.set.len() == 256 {
+			e.b.WriteString(`[\s\S]`)
+		} else if n.set.len() == 0 {
+			e.b.WriteString(`(?!)`)
+		} else {
+			e.runeSet(n.set)
+		}
+	case opConcat:
+		for _, s := range n.sub {
+			e.net(s)
+		}
+	case opAlternate:
+		e.netGroup("(?:", n.sub...)
+	case opRepeat:
+		e.netRepeat(n)
+	case opCapture:
+		e.netGroup(fmt.Sprintf("(?<%d>", n.n), n.sub[0])
+	case opAtomic:
+		e.netGroup("(?>", n.sub[0])
+	case opLook:
+		e.netGroup(lookOpen(n), n.sub[0])
+	case opBackref:
+		if n.fold {
+			fmt.Fprintf(&e.b, `(?i:\k<%d>)`, n.n)
+		} else {
+			fmt.Fprintf(&e.b, `(?:\k<%d>)`, n.n)
+		}
+	case opCond:
+		if n.n > 0 {
+			fmt.Fprintf(&e.b, "(?(%d)", n.n)
+		} else {
+			e.b.WriteString("(?")
+			e.net(n.sub[2])
+		}
+		e.netGroup("(?:", n.sub[0])
+		e.b.WriteByte('|')
+		e.netGroup("(?:", n.sub[1])
+		e.b.WriteByte(')')
+	default:
+		e.b.WriteString(netAssertion(n.op))
+	}
+}
+
+func netAssertion(o op) string {
+	switch o {
+	case opBegin:
+		return `\A`
+	case opEnd:
+		return `\z`
+	case opEndNL:
+		return `\Z`
+	case opLineBegin:
+		return `(?:\A|(?<=\n)(?!\z))`
+	case opLineEnd:
+		return `(?:(?=\n)|\z)`
+	case opWord: // its own \b counts letters of Latin-1
+		return `(?:(?<=[0-9A-Za-z_])(?![0-9A-Za-z_])|(?<![0-9A-Za-z_])(?=[0-9A-Za-z_]))`
+	case opNoWord:
+		return `(?:(?<=[0-9A-Za-z_])(?=[0-9A-Za-z_])|(?<![0-9A-Za-z_])(?![0-9A-Za-z_]))`
+	}
+	return `(?:)`
+}
+
+func lookOpen(n *node) string {
+	open := "(?"
+	if n.behind {
+		open += "<"
+	}
+	if n.negative {
+		return open + "!"
+	}
+	return open + "="
+}
+
+func (e *emitter) netGroup(open string, subs ...*node) {
+	e.b.WriteString(open)
+	for i, s := range subs {
+		if i > 0 {
+			e.b.WriteByte('|')
+		}
+		e.net(s)
+	}
+	e.b.WriteByte(')')
+}
+
+func (e *emitter) netRepeat(n *node) {
+	if n.possess {
+		e.b.WriteString("(?>")
+	}
+	e.netGroup("(?:", n.sub[0])
+	if n.max < 0 {
+		fmt.Fprintf(&e.b, "{%d,}", n.min)
+	} else {
+		fmt.Fprintf(&e.b, "{%d,%d}", n.min, n.max)
+	}
+	if n.lazy {
+		e.b.WriteByte('?')
+	}
+	if n.possess {
+		e.b.WriteByte(')')
+	}
+}

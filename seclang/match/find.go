@@ -1,0 +1,181 @@
+package match
+
+import (
+	"strings"
+)
+
+// FindSubmatch finds the first match in s and appends its groups to dst: the
+// whole match, then as many groups as the pattern has, at most MaxGroups in
+// all; a group that took no part is "". The strings share memory with s. The
+// error is nil or ErrLimit.
+func (re *Regexp) FindSubmatch(s string, dst []string) ([]string, bool, error) {
+	if re.simple != nil {
+		return re.simple.find(s, dst)
+	}
+	if re.filter != nil {
+		if matched, known := re.filter.match(s); known && !matched {
+			return dst, false, nil
+		}
+	}
+	var loc []int
+	if err := re.each(s, 1, func(l []int) { loc = l }); err != nil || loc == nil {
+		return dst, false, err
+	}
+	return appendGroups(dst, s, loc), true, nil
+}
+
+// FindAll finds up to max matches in s that do not overlap (max < 0: all), each
+// with its groups as FindSubmatch gives them.
+func (re *Regexp) FindAll(s string, max int) ([][]string, error) {
+	var all [][]string
+	err := re.each(s, max, func(l []int) { all = append(all, appendGroups(nil, s, l)) })
+	return all, err
+}
+
+// FindAllIndex finds up to max matches (max < 0: all) and says where each starts and ends.
+func (re *Regexp) FindAllIndex(s string, max int) ([][2]int, error) {
+	var all [][2]int
+	err := re.each(s, max, func(l []int) { all = append(all, [2]int{l[0], l[1]}) })
+	return all, err
+}
+
+// Replace puts repl in the place of every match in s and returns how many there
+// were. \1 to \9 in repl stand for groups, as in @rsub.
+func (re *Regexp) Replace(s, repl string) (string, int, error) {
+	var b strings.Builder
+	last, n := 0, 0
+	err := re.each(s, -1, func(l []int) {
+		b.WriteString(s[last:l[0]])
+		for i := 0; i < len(repl); i++ {
+			if repl[i] != '\\' || i+1 == len(repl) || repl[i+1] < '1' || repl[i+1] > '9' {
+				b.WriteByte(repl[i])
+				continue
+			}
+			i++
+			if g := 2 * int(repl[i]-'0'); g < len(l) && l[g] >= 0 {
+				b.WriteString(s[l[g]:l[g+1]])
+			}
+		}
+		last = l[1]
+		n++
+	})
+	if err != nil || n == 0 {
+		return s, 0, err
+	}
+	b.WriteString(s[last:])
+	return b.String(), n, nil
+}
+
+// each calls f with the places of up to max matches, in bytes, two per group.
+func (re *Regexp) each(s string, max int, f func(loc []int)) error {
+	if re.simple != nil {
+		re.simple.each(s, max, f)
+		return nil
+	}
+	re.once.Do(re.build)
+	if re.net != "" {
+		return re.eachBack(s, max, f)
+	}
+	text := latin1(s)
+	all := re.std.FindAllStringSubmatchIndex(text, max)
+	var at *places
+	if len(text) != len(s) {
+		at = &places{text: text}
+	}
+	for _, l := range all {
+		loc := re.unset()
+		for i := 0; i+1 < len(l); i += 2 {
+			g := 0
+			if i > 0 {
+				g = re.groups[i/2-1]
+			}
+			if l[i] >= 0 && 2*g < len(loc) {
+				loc[2*g], loc[2*g+1] = at.of(l[i]), at.of(l[i+1])
+			}
+		}
+		f(re.kept(loc))
+	}
+	return nil
+}
+
+// unset is room for the places of all groups.
+func (re *Regexp) unset() []int {
+	n := re.highest + 1
+	if re.keep > 0 {
+		n++
+	}
+	loc := make([]int, 2*n)
+	for i := range loc {
+		loc[i] = -1
+	}
+	return loc
+}
+
+// kept moves the start of the match to \K and drops the group that marks it.
+func (re *Regexp) kept(loc []int) []int {
+	if re.keep == 0 {
+		return loc
+	}
+	if at := loc[2*re.keep]; at >= 0 && at <= loc[1] {
+		loc[0] = at
+	}
+	return loc[:2*re.keep]
+}
+
+func (re *Regexp) eachBack(s string, max int, f func(loc []int)) error {
+	text := runes(s)
+	for at := 0; max != 0 && at <= len(text); max-- {
+		m, err := re.find(text, at)
+		if err != nil || m == nil {
+			return err
+		}
+		loc := re.unset()
+		loc[0], loc[1] = m.Index, m.Index+m.Length
+		for g := 1; g <= len(loc)/2-1; g++ {
+			if x := m.GroupByNumber(g); x != nil && len(x.Captures) > 0 {
+				loc[2*g], loc[2*g+1] = x.Index, x.Index+x.Length
+			}
+		}
+		f(re.kept(loc))
+		at = m.Index + m.Length
+		if m.Length == 0 {
+			at++
+		}
+	}
+	return nil
+}
+
+// places turns offsets in the Latin-1 text into offsets in the value. Offsets
+// mostly grow, so it goes on from where it was.
+type places struct {
+	text       string
+	wide, byte int
+}
+
+func (p *places) of(i int) int {
+	if p == nil {
+		return i
+	}
+	if i < p.wide {
+		p.wide, p.byte = 0, 0
+	}
+	for p.wide < i {
+		if p.text[p.wide] >= 0x80 {
+			p.wide++
+		}
+		p.wide++
+		p.byte++
+	}
+	return p.byte
+}
+
+func appendGroups(dst []string, s string, loc []int) []string {
+	for i := 0; i+1 < len(loc) && i < 2*MaxGroups; i += 2 {
+		if loc[i] < 0 {
+			dst = append(dst, "")
+		} else {
+			dst = append(dst, s[loc[i]:loc[i+1]])
+		}
+	}
+	return dst
+}

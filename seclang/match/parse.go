@@ -1,0 +1,325 @@
+package match
+
+import (
+	"fmt"
+	"strings"
+)
+
+// maxNesting bounds the depth of parentheses (PCRE's own limit).
+const maxNesting = 250
+
+// flags are the options that (?imsxUJ) changes.
+type flags struct {
+	fold, multi, dotAll, extended, ungreedy bool
+}
+
+// parser reads PCRE syntax, as PCRE without UTF understands it: one byte is one character.
+type parser struct {
+	src    string
+	pos    int
+	flags  flags
+	endNL  bool // $ also matches before a final newline (no PCRE_DOLLAR_ENDONLY)
+	groups int  // highest capture group opened so far
+	total  int  // capture groups in the whole pattern
+	names  map[string]int
+	depth  int
+	refs   []*node // back references and conditions, checked against total at the end
+	keep   bool
+}
+
+// SyntaxError says what is wrong in a pattern, and where.
+type SyntaxError struct {
+	Pattern string
+	Offset  int // in bytes
+	Text    string
+}
+
+// Error names the place and, with Text, what was expected.
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("pattern %q at offset %d: %s", e.Pattern, e.Offset, e.Text)
+}
+
+func (p *parser) fail(format string, args ...any) error {
+	return &SyntaxError{Pattern: p.src, Offset: p.pos, Text: fmt.Sprintf(format, args...)}
+}
+
+// parse reads the whole pattern.
+func (p *parser) parse() (*node, error) {
+	p.names = map[string]int{}
+	p.countGroups()
+	n, err := p.alternatives()
+	if err != nil {
+		return nil, err
+	}
+	if p.pos < len(p.src) {
+		return nil, p.fail("unmatched closing parenthesis")
+	}
+	for _, r := range p.refs {
+		if r.n > p.groups {
+			return nil, p.fail("reference to group %d, but the pattern has %d", r.n, p.groups)
+		}
+	}
+	return n, nil
+}
+
+// countGroups finds how many capture groups there are, which decides whether
+// \10 is a reference or an octal number, and the numbers of names used before
+// their group. A wrong guess in odd places (classes in comments) only affects those.
+func (p *parser) countGroups() {
+	s := p.src
+	class := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\':
+			if i+1 < len(s) && s[i+1] == 'Q' {
+				end := strings.Index(s[i:], `\E`)
+				if end < 0 {
+					return
+				}
+				i += end
+			}
+			i++
+		case class:
+			class = s[i] != ']'
+		case s[i] == '[':
+			class = true
+			if strings.HasPrefix(s[i+1:], "^") {
+				i++
+			}
+			if strings.HasPrefix(s[i+1:], "]") {
+				i++
+			}
+		case s[i] == '(':
+			rest := s[i+1:]
+			if !strings.HasPrefix(rest, "?") && !strings.HasPrefix(rest, "*") {
+				p.total++
+			} else if name, _, ok := groupName(rest); ok {
+				p.total++
+				if _, known := p.names[name]; !known {
+					p.names[name] = p.total
+				}
+			}
+		}
+	}
+}
+
+// groupName reads ?<name>, ?'name' or ?P<name>; n is the length read.
+func groupName(s string) (name string, n int, ok bool) {
+	for _, q := range [...]struct {
+		open string
+		end  byte
+	}{{"?<", '>'}, {"?P<", '>'}, {"?'", '\''}} {
+		if rest, found := strings.CutPrefix(s, q.open); found {
+			end := strings.IndexByte(rest, q.end)
+			if end > 0 && isName(rest[:end]) {
+				return rest[:end], len(q.open) + end + 1, true
+			}
+		}
+	}
+	return "", 0, false
+}
+
+func isName(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if !wordBytes().has(s[i]) || i == 0 && s[i] <= '9' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// alternatives reads up to the closing parenthesis or the end.
+func (p *parser) alternatives() (*node, error) {
+	p.depth++
+	defer func() { p.depth-- }()
+	if p.depth > maxNesting {
+		return nil, p.fail("more than %d nested parentheses", maxNesting)
+	}
+	var alts []*node
+	for {
+		n, err := p.sequence()
+		if err != nil {
+			return nil, err
+		}
+		alts = append(alts, n)
+		if p.pos >= len(p.src) || p.src[p.pos] != '|' {
+			break
+		}
+		p.pos++
+	}
+	if len(alts) == 1 {
+		return alts[0], nil
+	}
+	return &node{op: opAlternate, sub: alts}, nil
+}
+
+// sequence reads up to | or ) or the end.
+func (p *parser) sequence() (*node, error) {
+	seq := &node{op: opConcat}
+	for p.pos < len(p.src) {
+		if p.flags.extended && p.skipExtended() {
+			continue
+		}
+		c := p.src[p.pos]
+		if c == '|' || c == ')' {
+			break
+		}
+		n, err := p.atom()
+		if err != nil {
+			return nil, err
+		}
+		if n == nil {
+			continue // a comment, a flag group, \E
+		}
+		if n, err = p.quantified(n); err != nil {
+			return nil, err
+		}
+		seq.sub = append(seq.sub, n)
+	}
+	switch len(seq.sub) {
+	case 0:
+		return &node{op: opEmpty}, nil
+	case 1:
+		return seq.sub[0], nil
+	}
+	return seq, nil
+}
+
+// skipExtended skips white space or a comment of (?x).
+func (p *parser) skipExtended() bool {
+	c := p.src[p.pos]
+	if spaces().has(c) {
+		p.pos++
+		return true
+	}
+	if c != '#' {
+		return false
+	}
+	if end := strings.IndexByte(p.src[p.pos:], '\n'); end >= 0 {
+		p.pos += end + 1
+	} else {
+		p.pos = len(p.src)
+	}
+	return true
+}
+
+// atom reads one element without its quantifier; nil for something that matches nothing and takes no quantifier.
+func (p *parser) atom() (*node, error) {
+	c := p.src[p.pos]
+	switch c {
+	case '(':
+		return p.group()
+	case '[':
+		return p.class()
+	case '\\':
+		return p.escape()
+	case '.':
+		p.pos++
+		if p.flags.dotAll {
+			return &node{op: opSet, set: anyByte()}, nil
+		}
+		return &node{op: opSet, set: notNewline()}, nil
+	case '^':
+		p.pos++
+		if p.flags.multi {
+			return &node{op: opLineBegin}, nil
+		}
+		return &node{op: opBegin}, nil
+	case '$':
+		p.pos++
+		switch {
+		case p.flags.multi:
+			return &node{op: opLineEnd}, nil
+		case p.endNL:
+			return &node{op: opEndNL}, nil
+		}
+		return &node{op: opEnd}, nil
+	case '*', '+', '?':
+		return nil, p.fail("nothing to repeat: expected something before %q", c)
+	}
+	p.pos++
+	return p.literal(c), nil
+}
+
+func (p *parser) literal(c byte) *node {
+	s := setOf(c)
+	if p.flags.fold {
+		s.fold()
+	}
+	return &node{op: opSet, set: s}
+}
+
+// quantified reads the quantifiers after n.
+func (p *parser) quantified(n *node) (*node, error) {
+	for p.pos < len(p.src) {
+		if p.flags.extended && p.skipExtended() {
+			continue
+		}
+		lo, hi, ok, err := p.quantifier()
+		if err != nil || !ok {
+			return n, err
+		}
+		r := &node{op: opRepeat, sub: []*node{n}, min: lo, max: hi, lazy: p.flags.ungreedy}
+		if p.pos < len(p.src) {
+			switch p.src[p.pos] {
+			case '?':
+				r.lazy = !r.lazy
+				p.pos++
+			case '+':
+				r.possess = true
+				p.pos++
+			}
+		}
+		n = r
+	}
+	return n, nil
+}
+
+// quantifier reads * + ? {n} {n,} {n,m}. A brace that is none of these is text.
+func (p *parser) quantifier() (lo, hi int, ok bool, err error) {
+	switch p.src[p.pos] {
+	case '*':
+		p.pos++
+		return 0, -1, true, nil
+	case '+':
+		p.pos++
+		return 1, -1, true, nil
+	case '?':
+		p.pos++
+		return 0, 1, true, nil
+	case '{':
+	default:
+		return 0, 0, false, nil
+	}
+	rest := p.src[p.pos+1:]
+	i := 0
+	number := func() (v int, ok bool) {
+		for i < len(rest) && rest[i] >= '0' && rest[i] <= '9' {
+			v, ok = min(v*10+int(rest[i]-'0'), 1<<20), true
+			i++
+		}
+		return v, ok
+	}
+	lo, ok = number()
+	if !ok {
+		return 0, 0, false, nil
+	}
+	hi = lo
+	if i < len(rest) && rest[i] == ',' {
+		i++
+		if hi, ok = number(); !ok {
+			hi = -1
+		}
+	}
+	if i >= len(rest) || rest[i] != '}' {
+		return 0, 0, false, nil
+	}
+	if lo > 65535 || hi > 65535 {
+		return 0, 0, false, p.fail("number too big in {} quantifier: expected at most 65535")
+	}
+	if hi >= 0 && hi < lo {
+		return 0, 0, false, p.fail("numbers out of order in {} quantifier")
+	}
+	p.pos += i + 2
+	return lo, hi, true, nil
+}

@@ -1,0 +1,116 @@
+package body
+
+import "strings"
+
+// header handles one line of the headers of a part.
+func (m *Multipart) header(s string) {
+	if strings.IndexByte(s, 0) >= 0 {
+		m.fail("Multipart: Nul byte in part headers.")
+		return
+	}
+	m.noFiles += int64(len(s))
+	if strings.HasSuffix(s, "\r\n") {
+		m.flags.CRLFLine = true
+	} else {
+		m.flags.LFLine = true
+	}
+	line := strings.TrimRight(s, "\r\n")
+	switch {
+	case s == "\r\n" || s == "\n":
+		m.endHeaders()
+	case isSpace(s[0]):
+		m.fold(s)
+	default:
+		m.newHeader(s, line)
+	}
+}
+
+func (p *part) header(lower string) string {
+	for i := range p.headers {
+		if lowerASCII(p.headers[i].Name) == lower {
+			return p.headers[i].Value
+		}
+	}
+	return ""
+}
+
+// endHeaders is at the empty line: the part must say what it is.
+func (m *Multipart) endHeaders() {
+	p := m.part
+	value, found := "", false
+	for i := range p.headers {
+		if lowerASCII(p.headers[i].Name) == "content-disposition" {
+			value, found = p.headers[i].Value, true
+		}
+	}
+	if !found {
+		m.fail("Multipart: Part missing Content-Disposition header.")
+		return
+	}
+	if code := m.parseDisposition(value); code < 0 {
+		m.fail(dispositionProblem(code, value))
+		return
+	}
+	switch {
+	case p.name == "":
+		m.fail("Multipart: Content-Disposition header missing name field.")
+	case p.isFile && !strings.Contains(value, "filename=") && !strings.Contains(value, "filename*="):
+		// Back ends with a cruder parser would not see the file name that we see.
+		m.fail("Multipart: Invalid Content-Disposition header (filename).")
+	default:
+		m.inData = true
+	}
+}
+
+// fold joins a folded line to the header before it. PHP folds at any white
+// space; RFC 822 at space and tab only, so the others raise a flag.
+func (m *Multipart) fold(s string) {
+	p := m.part
+	m.flags.HeaderFolding = true
+	i := 0
+	for i < len(s) && isSpace(s[i]) {
+		if s[i] != ' ' && s[i] != '\t' {
+			m.flags.InvalidHeaderFolding = true
+		}
+		i++
+	}
+	if len(p.headers) == 0 {
+		m.fail("Multipart: Invalid part header (folding error).")
+		return
+	}
+	text := strings.TrimRight(s[i:], "\r\n")
+	last := &p.headers[len(p.headers)-1]
+	last.Value += " " + text
+	p.lines[len(p.lines)-1] += " " + text
+	if len(last.Value) > lineBuffer {
+		m.fail("Multipart: Part header too long.")
+	}
+}
+
+func (m *Multipart) newHeader(s, line string) {
+	p := m.part
+	name, value, found := strings.Cut(line, ":")
+	switch {
+	case !found:
+		m.fail("Multipart: Invalid part header (colon missing): " + line + ".")
+		return
+	case name == "":
+		m.fail("Multipart: Invalid part header (header name missing).")
+		return
+	case p.headerSeen(name):
+		m.fail("Multipart: Duplicate part header: " + name + ".")
+		return
+	}
+	p.headers = append(p.headers, Arg{Name: strings.Clone(name), Value: strings.Clone(strings.TrimLeft(value, " \t")), Offset: m.offset + len(s) - len(value)})
+	p.lines = append(p.lines, strings.Clone(line))
+}
+
+func (p *part) headerSeen(name string) bool {
+	name = lowerASCII(name)
+	for i := range p.headers {
+		if lowerASCII(p.headers[i].Name) == name {
+			return true
+		}
+	}
+	return false
+}

@@ -78,7 +78,7 @@ func (s *Store) Continue(name, key string, timeout time.Duration, now time.Time,
 }
 
 func (s *Store) apply(name, key string, timeout time.Duration, now time.Time, changes []Change, step int64) Ticket {
-	if len(changes) == 0 {
+	if len(changes) == 0 || s.cfg.Except != nil && s.cfg.Except(name, key) {
 		return Ticket{}
 	}
 	sp, err := s.makeSpace(name)

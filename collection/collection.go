@@ -58,6 +58,9 @@ type Config struct {
 	MaxPerNet int
 	// CompactBytes is how far the log may grow past twice the live state before a snapshot replaces it; 64 MiB when 0.
 	CompactBytes int64
+	// Except names records that are never made nor changed: Apply does nothing for
+	// them. It is called in every Apply, before any lock; nil excepts none.
+	Except func(name, key string) bool
 	// Step is durable.Config.Step: tests stop the process or fail the disk there.
 	Step func(step durable.Step, path string) error
 }

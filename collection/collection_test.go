@@ -202,6 +202,16 @@ func TestApplyWithoutChangesStoresNothing(t *testing.T) {
 	}
 }
 
+func TestExcept(t *testing.T) {
+	s := open(t, Config{Except: func(name, key string) bool { return name == "ip" && key == "192.0.2.1" }})
+	for _, key := range []string{"192.0.2.1", "192.0.2.2"} {
+		wait(t, s.Apply("ip", key, 0, t0, []Change{set("m", "1")}))
+		if _, ok := s.Load("ip", key, t0); ok != (key == "192.0.2.2") {
+			t.Errorf("%s tagged: %v", key, ok)
+		}
+	}
+}
+
 func TestLimitsOfOneRecord(t *testing.T) {
 	s := open(t, Config{Dir: t.TempDir()})
 	big := strings.Repeat("x", MaxValue+1)

@@ -158,6 +158,17 @@ func (r *Reader) Next(ctx context.Context) (Entry, error) {
 	}
 }
 
+// Poll returns the next entry if one is there, without waiting; it is Next for
+// those who fill a batch. An error shows as nothing there: Next will return it.
+func (r *Reader) Poll() (Entry, bool) {
+	e, ok, err := r.poll()
+	if err != nil {
+		r.signal()
+		return Entry{}, false
+	}
+	return e, ok
+}
+
 // poll returns the next entry that is there now.
 func (r *Reader) poll() (Entry, bool, error) {
 	r.mu.Lock()

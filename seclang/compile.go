@@ -1,0 +1,255 @@
+package seclang
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/trapline/trapline/seclang/match"
+)
+
+// compiler holds what Compile learns on its way. It is thrown away afterwards.
+type compiler struct {
+	cfg      Config
+	settings Settings
+	texts    []*ruleText
+	updates  []update
+	defaults *defaultActions
+	errs     []error
+	warns    []Warning
+	assumed  []Assumption
+	at       Directive // what is being compiled, for error positions
+	warned   map[string]bool
+
+	e       *Engine
+	builder *match.Builder
+	bits    map[string]int
+	srcIDs  map[string]int
+	chainID map[string]int
+	transID map[string]uint8
+	txSlots map[string]int32
+	marked  map[string]bool
+
+	ownInit, foreignInit bool // initcol:ip in the files of the honeytrap rules, and in others
+}
+
+func newCompiler(cfg Config) *compiler {
+	if cfg.ReadFile == nil {
+		cfg.ReadFile = defaultReadFile
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	c := &compiler{
+		cfg: cfg, settings: defaultSettings(), warned: map[string]bool{}, bits: map[string]int{},
+		srcIDs: map[string]int{}, chainID: map[string]int{}, transID: map[string]uint8{}, txSlots: map[string]int32{},
+		marked: map[string]bool{}, builder: match.NewBuilder(), defaults: &defaultActions{},
+	}
+	c.settings.Origin = map[string]Directive{}
+	c.e = &Engine{
+		collections: cfg.Collections, logger: cfg.Logger, now: cfg.Now, readFile: cfg.ReadFile, honeytrap: cfg.Honeytrap,
+	}
+	for i := range c.e.txCaptures {
+		c.e.txCaptures[i] = c.txSlot(string(rune('0' + i)))
+	}
+	return c
+}
+
+func (c *compiler) fail(err error) {
+	for _, e := range unjoin(err) {
+		c.errs = append(c.errs, &Error{c.at.File, c.at.Line, e.Error()})
+	}
+}
+
+// unjoin takes errors.Join apart, so that each fault gets its own position.
+func unjoin(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		var out []error
+		for _, e := range j.Unwrap() {
+			out = append(out, unjoin(e)...)
+		}
+		return out
+	}
+	return []error{err}
+}
+
+func (c *compiler) warn(text string) {
+	key := c.at.Pos() + text
+	if c.warned[key] {
+		return
+	}
+	c.warned[key] = true
+	c.warns = append(c.warns, Warning{c.at.File, c.at.Line, text, c.at.Name})
+}
+
+// path joins a relative name to the folder of the file that mentions it.
+func (c *compiler) path(name string) string {
+	if filepath.IsAbs(name) || c.at.File == "" {
+		return name
+	}
+	return filepath.Join(filepath.Dir(c.at.File), name)
+}
+
+// readDirectives sorts the directives into settings, rules and updates of rules.
+func (c *compiler) readDirectives() {
+	var open *ruleText // starter of a chain that wants another member
+	for _, d := range c.cfg.Directives {
+		c.at = d
+		switch name := lower(d.Name); name {
+		case "secrule", "secaction", "secmarker", "secrulescript":
+			r, err := parseRule(d)
+			if err != nil {
+				c.fail(err)
+				open = nil
+				continue
+			}
+			open = c.addRule(open, r)
+		case "secdefaultaction":
+			c.defaultAction(d)
+		case "secruleremovebyid", "secruleremovebytag", "secruleremovebymsg", "secruleupdatetargetbyid",
+			"secruleupdatetargetbytag", "secruleupdatetargetbymsg", "secruleupdateactionbyid":
+			u, err := parseUpdate(d)
+			if err != nil {
+				c.fail(err)
+				continue
+			}
+			c.updates = append(c.updates, u)
+		default:
+			known, warn, err := c.settings.setting(d)
+			switch {
+			case err != nil:
+				c.fail(err)
+			case !known:
+				c.fail(unknown("directive", d.Name, directiveNames))
+			case warn != "":
+				c.warn(warn)
+			}
+		}
+	}
+	if open != nil {
+		c.at = open.dir
+		c.warn("the chain that begins here has no further rule; its last rule ends it")
+	}
+}
+
+// addRule appends r to the rules, or to the chain that is open, and returns the chain that is then open.
+func (c *compiler) addRule(open, r *ruleText) *ruleText {
+	r.defaults = c.defaults
+	if open != nil {
+		if r.kind == ruleMarker {
+			c.warn("SecMarker inside a chain: the chain ends before it")
+			c.texts = append(c.texts, r)
+			return nil
+		}
+		c.checkMember(r)
+		open.chain = append(open.chain, r)
+	} else {
+		if r.kind != ruleMarker && r.id() == 0 {
+			if r.kind != ruleAction || !r.has("id") {
+				c.fail(errors.New("rule without an id: expected id:NUMBER among its actions"))
+			}
+		}
+		c.texts = append(c.texts, r)
+		open = r
+	}
+	if r.has("chain") {
+		return open
+	}
+	return nil
+}
+
+// checkMember refuses in a chain member what only its starter may carry.
+func (c *compiler) checkMember(r *ruleText) {
+	for _, a := range r.actions {
+		switch a.name {
+		case "deny", "drop", "redirect", "proxy", "allow", "block":
+			c.warn(fmt.Sprintf("action %s in a chained rule has no effect: a chain acts as its first rule says", a.name))
+		case "skip", "skipafter":
+			c.fail(fmt.Errorf("action %s is allowed in the first rule of a chain only", a.name))
+		}
+	}
+}
+
+func (c *compiler) defaultAction(d Directive) {
+	if len(d.Args) != 1 {
+		c.fail(fmt.Errorf("SecDefaultAction has %d arguments, expected one list of actions", len(d.Args)))
+		return
+	}
+	acts, err := parseActions(d.Args[0])
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	phase, hasDisruptive := 0, false
+	for _, a := range acts {
+		switch a.name {
+		case "phase":
+			if phase, err = parsePhase(a.arg); err != nil {
+				c.fail(err)
+				return
+			}
+		case "id", "chain", "skip", "skipafter", "msg", "logdata", "setvar":
+			c.fail(fmt.Errorf("SecDefaultAction must not hold %s", a.name))
+			return
+		case "block":
+			c.fail(errors.New("SecDefaultAction must not hold block: that word asks for what SecDefaultAction says"))
+			return
+		}
+		hasDisruptive = hasDisruptive || disruptive[a.name]
+	}
+	if phase == 0 {
+		c.fail(errors.New("SecDefaultAction must name a phase"))
+		return
+	}
+	if !hasDisruptive {
+		acts = append(acts, actionText{name: "pass"})
+	}
+	next := *c.defaults
+	next.byPhase[phase], next.byPhase[0] = acts, acts
+	next.dir[phase], next.dir[0] = d, d
+	next.phase = phase
+	c.defaults = &next
+}
+
+// checkIDs reports ids that occur twice: an error within one file, a warning between files, naming both places.
+func (c *compiler) checkIDs() {
+	first := map[int]*ruleText{}
+	for _, r := range c.texts {
+		id := r.id()
+		if id == 0 || r.removed {
+			continue
+		}
+		p := first[id]
+		if p == nil {
+			first[id] = r
+			continue
+		}
+		c.at = r.dir
+		text := fmt.Sprintf("rule id %d is already used at %s", id, p.dir.Pos())
+		if p.dir.File == r.dir.File && !strings.EqualFold(p.dir.Raw, r.dir.Raw) {
+			c.fail(errors.New(text))
+			continue
+		}
+		c.warn(text)
+	}
+}
+
+func (c *compiler) txSlot(name string) int32 {
+	k := lower(name)
+	if s, ok := c.txSlots[k]; ok {
+		return s
+	}
+	s := int32(len(c.e.txNames))
+	c.txSlots[k] = s
+	c.e.txNames = append(c.e.txNames, name)
+	return s
+}

@@ -1,0 +1,102 @@
+package seclang
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/trapline/trapline/seclang/match"
+)
+
+// source is one variable with one selector: the unit in which values are collected once for all rules.
+type source struct {
+	v    varID
+	sel  selector
+	slot int32 // of a TX variable named outright, -1 otherwise
+}
+
+// source interns what a target looks at.
+func (c *compiler) source(t target) int {
+	key := t.v.String() + ":" + t.sel.String()
+	if t.sel.rx != nil {
+		key += "\x00rx"
+	}
+	if !t.sel.all() && t.sel.rx == nil {
+		key = lower(key)
+	}
+	if t.v == vXML {
+		key = "XML:" + t.sel.key
+	}
+	if id, ok := c.srcIDs[key]; ok {
+		return id
+	}
+	s := source{v: t.v, sel: t.sel, slot: -1}
+	if t.v == vTX && t.sel.key != "" && t.sel.rx == nil {
+		s.slot = c.txSlot(t.sel.key)
+	}
+	id := len(c.e.sources)
+	c.srcIDs[key] = id
+	c.e.sources = append(c.e.sources, s)
+	return id
+}
+
+// compileOperator builds the operator of r and enters it into the literal scan when that can rule it out.
+func (c *compiler) compileOperator(r *rule) {
+	arg := r.opArg
+	name := lower(r.opName)
+	// @rx patterns may hold %{...} as text only when nothing of that name exists; mod_security2 expands them too.
+	if strings.Contains(arg, "%{") {
+		r.argOf = c.newMacro(arg)
+		if _, static := r.argOf.static(); static {
+			r.argOf = nil
+		}
+	}
+	op, err := newOperator(r.opName, arg, c.envFor(r))
+	if err != nil {
+		if text, ok := warningOnly(err); ok {
+			c.warn("@" + r.opName + ": " + text)
+		} else {
+			c.fail(err)
+			return
+		}
+	}
+	if op == nil {
+		r.op = neverMatches{}
+		return
+	}
+	r.op = op
+	r.always = true
+	lit, ok := op.(interface{ Literals() match.Literals })
+	if !ok || r.neg || r.argOf != nil || r.multi {
+		return
+	}
+	for _, t := range r.targets {
+		if t.count {
+			return
+		}
+	}
+	ls := lit.Literals()
+	if ls.A == nil {
+		return
+	}
+	key := name + " " + arg
+	bit, seen := c.bits[key]
+	if !seen {
+		bit = c.builder.Add(ls)
+		c.bits[key] = bit
+	}
+	r.bit = bit
+	r.always = false
+}
+
+// warningOnly tells errors that only mean a rule can never match here from those that stop the load.
+func warningOnly(err error) (string, bool) {
+	if errors.Is(err, errUnavailable) {
+		return err.Error(), true
+	}
+	return "", false
+}
+
+// neverMatches stands in for an operator that cannot exist in this process.
+type neverMatches struct{}
+
+func (neverMatches) Match(string, string, *opResult) bool { return false }

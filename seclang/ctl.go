@@ -1,0 +1,254 @@
+package seclang
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// ctlState is what ctl actions changed for this transaction.
+type ctlState struct {
+	removed bitset
+	targets []ctlTarget
+
+	requestBodyAccess, responseBodyAccess bool
+	requestBodyLimit, responseBodyLimit   int64
+	forceRequestBody                      bool
+	parseXMLIntoArgs                      string
+	processor                             string
+}
+
+func (c *ctlState) reset(s *Settings) {
+	c.requestBodyAccess, c.responseBodyAccess = s.RequestBodyAccess, s.ResponseBodyAccess
+	c.requestBodyLimit, c.responseBodyLimit = s.RequestBodyLimit, s.ResponseBodyLimit
+	c.parseXMLIntoArgs = s.ParseXMLIntoArgs
+	c.processor = ""
+}
+
+type ctlTarget struct {
+	rules bitset
+	t     target
+}
+
+func (c *ctlState) excludes(r *rule, x *ref) bool {
+	for i := range c.targets {
+		e := &c.targets[i]
+		if e.t.v == x.v && e.rules.has(r.starter.index) && e.t.sel.match(x.key) {
+			return true
+		}
+	}
+	return false
+}
+
+// bitset is a set of rules by index.
+type bitset []uint64
+
+func (b bitset) has(i int) bool { return i>>6 < len(b) && b[i>>6]>>(i&63)&1 == 1 }
+
+func (b *bitset) set(i int) {
+	for len(*b) <= i>>6 {
+		*b = append(*b, 0)
+	}
+	(*b)[i>>6] |= 1 << (i & 63)
+}
+
+func (b *bitset) union(o bitset) {
+	for len(*b) < len(o) {
+		*b = append(*b, 0)
+	}
+	for i, w := range o {
+		(*b)[i] |= w
+	}
+}
+
+// ctlStep is a compiled ctl action.
+type ctlStep struct {
+	option string
+	value  string
+	macro  *macro // value with macros
+	rules  bitset // what ruleRemove* means, known when the whole text is compiled
+	target target
+	picks  func(*rule) bool
+	file   string
+}
+
+// ctlOptions are all options of ctl.
+var ctlOptions = []string{
+	"auditEngine", "auditLogParts", "debugLogLevel", "forceRequestBodyVariable", "parseXmlIntoArgs", "requestBodyAccess",
+	"requestBodyLimit", "requestBodyProcessor", "responseBodyAccess", "responseBodyLimit", "ruleEngine", "ruleRemoveById",
+	"ruleRemoveByMsg", "ruleRemoveByTag", "ruleRemoveTargetById", "ruleRemoveTargetByMsg", "ruleRemoveTargetByTag",
+	"hashEngine", "hashEnforcement",
+}
+
+func (c *compiler) newCtl(arg string) (step, error) {
+	opt, val, ok := strings.Cut(arg, "=")
+	opt = lower(strings.TrimSpace(opt))
+	s := &ctlStep{option: opt, value: strings.TrimSpace(val)}
+	known := false
+	for _, o := range ctlOptions {
+		known = known || lower(o) == opt
+	}
+	if !known {
+		return nil, unknown("ctl option", opt, ctlOptions)
+	}
+	if !ok {
+		return nil, fmt.Errorf("ctl:%s without a value", opt)
+	}
+	s.value = strings.Trim(s.value, `'"`)
+	var err error
+	switch opt {
+	case "ruleengine":
+		_, err = parseMode(s.value, false)
+	case "auditengine":
+		_, err = parseMode(s.value, true)
+	case "requestbodyaccess", "responsebodyaccess", "forcerequestbodyvariable":
+		var b bool
+		err = boolTo(&b)(s.value, nil)
+	case "requestbodylimit", "responsebodylimit":
+		var n int64
+		err = int64To(&n)(s.value, nil)
+	case "hashengine", "hashenforcement":
+		c.warn("ctl:" + opt + " has no effect: hash protection of links is not done here")
+	default:
+		if strings.HasPrefix(opt, "ruleremove") {
+			err = c.ctlRules(s)
+		}
+	}
+	if err != nil && strings.Contains(s.value, "%{") {
+		s.macro, err = c.newMacro(s.value), nil
+	}
+	return s, err
+}
+
+// ctlRules finds out which rules a ruleRemove* option means.
+func (c *compiler) ctlRules(s *ctlStep) error {
+	val := s.value
+	if strings.Contains(s.option, "target") {
+		var targets string
+		var ok bool
+		if val, targets, ok = strings.Cut(s.value, ";"); !ok {
+			return fmt.Errorf("ctl:%s=%s, expected rules;VARIABLE", s.option, s.value)
+		}
+		ts, err := parseTargets(targets)
+		if err != nil {
+			return err
+		}
+		s.target = ts[0]
+	}
+	switch {
+	case strings.HasSuffix(s.option, "byid"):
+		ids, err := parseRanges(val)
+		if err != nil {
+			return err
+		}
+		s.picks = func(r *rule) bool { return r.kind != ruleMarker && inRanges(ids, r.id) }
+		return nil
+	case strings.HasSuffix(s.option, "bytag"):
+		m, err := compileUpdatePattern(val)
+		if err != nil {
+			return err
+		}
+		s.picks = func(r *rule) bool {
+			for x := r; x != nil; x = x.next {
+				for _, t := range x.tags {
+					if m(t.text) {
+						return true
+					}
+				}
+			}
+			return false
+		}
+	default:
+		m, err := compileUpdatePattern(val)
+		if err != nil {
+			return err
+		}
+		s.picks = func(r *rule) bool { return r.msg != nil && m(r.msg.text) }
+	}
+	return nil
+}
+
+// resolveCtl turns the ruleRemove* options into sets of rules, now that all rules are known.
+func (c *compiler) resolveCtl() {
+	for _, list := range [][]*rule{c.e.rules, c.e.members} {
+		for _, r := range list {
+			for _, s := range r.steps {
+				x, ok := s.(*ctlStep)
+				if !ok || x.picks == nil {
+					continue
+				}
+				for _, o := range c.e.rules {
+					if x.picks(o) {
+						x.rules.set(o.index)
+					}
+				}
+				x.picks = nil
+			}
+		}
+	}
+}
+
+func (s *ctlStep) run(tx *Transaction, _ *rule) {
+	val := s.value
+	if s.macro != nil {
+		val = s.macro.expand(tx)
+	}
+	on := strings.EqualFold(val, "on")
+	switch s.option {
+	case "ruleengine":
+		if m, err := parseMode(val, false); err == nil {
+			tx.mode = m
+		}
+	case "auditengine":
+		if m, err := parseMode(val, true); err == nil {
+			tx.auditMode = m
+		}
+	case "auditlogparts":
+		tx.auditParts = changeParts(tx.auditParts, val)
+	case "forcerequestbodyvariable":
+		tx.ctl.forceRequestBody = on
+	case "parsexmlintoargs":
+		tx.ctl.parseXMLIntoArgs = val
+	case "requestbodyaccess":
+		tx.ctl.requestBodyAccess = on
+	case "responsebodyaccess":
+		tx.ctl.responseBodyAccess = on
+	case "requestbodylimit":
+		tx.ctl.requestBodyLimit, _ = strconv.ParseInt(val, 10, 64)
+	case "responsebodylimit":
+		tx.ctl.responseBodyLimit, _ = strconv.ParseInt(val, 10, 64)
+	case "requestbodyprocessor":
+		tx.ctl.processor = strings.ToUpper(val)
+	case "ruleremovebyid", "ruleremovebytag", "ruleremovebymsg":
+		tx.ctl.removed.union(s.rules)
+	case "ruleremovetargetbyid", "ruleremovetargetbytag", "ruleremovetargetbymsg":
+		tx.ctl.targets = append(tx.ctl.targets, ctlTarget{s.rules, s.target})
+	}
+}
+
+// changeParts applies "+E", "-C" or a whole list of parts.
+func changeParts(parts, val string) string {
+	if val == "" {
+		return parts
+	}
+	switch val[0] {
+	case '+':
+		for _, l := range strings.ToUpper(val[1:]) {
+			if !strings.ContainsRune(parts, l) {
+				parts = strings.TrimSuffix(parts, "Z") + string(l) + "Z"
+			}
+		}
+		return parts
+	case '-':
+		return strings.Map(func(l rune) rune {
+			if strings.ContainsRune(strings.ToUpper(val[1:]), l) && l != 'A' && l != 'Z' {
+				return -1
+			}
+			return l
+		}, parts)
+	}
+	if p, err := auditParts(val); err == nil {
+		return p
+	}
+	return parts
+}

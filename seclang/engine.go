@@ -1,0 +1,144 @@
+package seclang
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/trapline/trapline/collection"
+	"github.com/trapline/trapline/seclang/match"
+	"github.com/trapline/trapline/seclang/transform"
+)
+
+// Config is what Compile needs. Only Directives is required.
+type Config struct {
+	// Directives in order, Include already resolved (Load resolves it for callers that start from a file).
+	Directives []Directive
+	// Collections keeps IP, SESSION and the others; nil: they live for one transaction only.
+	Collections *collection.Store
+	// ReadFile reads data files such as those of @pmFromFile; nil: os.ReadFile. Relative names have been joined
+	// to the folder of the rule's file.
+	ReadFile func(path string) ([]byte, error)
+	Logger   *slog.Logger
+	Now      func() time.Time // nil: time.Now
+	// Defaults says what to assume where the rules are silent.
+	Defaults Defaults
+	// Honeytrap tells that this host has no legitimate visitor: Logging then runs the connection rules that an
+	// earlier interruption kept from running.
+	Honeytrap bool
+	// NoLua refuses SecRuleScript, exec and @inspectFile of Lua files.
+	NoLua bool
+}
+
+// Defaults says what to assume where the rules are silent. Each use yields an Assumption.
+type Defaults struct {
+	// Article makes rules written as the article prints them do what the article says: SecRuleEngine absent is On;
+	// `block` of a honeytrap rule is "deny,status:403" unless a SecDefaultAction of the same file says otherwise;
+	// the collection ip is that of the client's address, opened before every rule, unless an initcol of the same
+	// file says otherwise.
+	Article bool
+}
+
+// Engine is a compiled set of rules. It is immutable and safe for concurrent transactions.
+type Engine struct {
+	settings    Settings
+	rules       []*rule    // starters, in order of the text
+	members     []*rule    // chain members, numbered after the starters
+	phases      [6][]*rule // starters and markers by phase, in order
+	touch       []*rule    // connection rules, in order
+	warnings    []Warning
+	assumptions []Assumption
+
+	transforms  []usedTransform
+	activeBytes [256]uint64 // transformations that a byte can set off
+	byteDriven  uint64      // transformations that only certain bytes set off
+	chains      []transChain
+	scan        *match.Set
+	patterns    int
+	sources     []source
+	txNames     []string // names of TX variables that the rules mention, by slot
+	txSlots     map[string]int32
+	groups      int // number of (source, chain) pairs with literal-driven rules
+	txCaptures  [10]int32
+
+	collections *collection.Store
+	opEnv       opEnv
+	unicode     *transform.UnicodeMap
+	logger      *slog.Logger
+	now         func() time.Time
+	readFile    func(string) ([]byte, error)
+	honeytrap   bool
+	initIP      bool           // Defaults.Article opens ip before every rule
+	openFirst   bool           // openers run before every rule
+	openers     []*initcolStep // unconditional initcol of the honeytrap rules' own files
+	needsBody   bool
+	pool        *sync.Pool
+}
+
+// Compile turns directives into an Engine. Its error joins one *Error for each fault, with what was found and expected.
+func Compile(cfg Config) (*Engine, error) {
+	c := newCompiler(cfg)
+	c.readDirectives()
+	c.applyUpdates()
+	c.checkIDs()
+	c.resolveDefaults()
+	c.compileRules()
+	if err := errors.Join(c.errs...); err != nil {
+		return nil, err
+	}
+	return c.finish(), nil
+}
+
+// Warnings returns what loaded but does not do what it says, in order of the text.
+func (e *Engine) Warnings() []Warning { return slices.Clone(e.warnings) }
+
+// Assumptions returns what Defaults decided.
+func (e *Engine) Assumptions() []Assumption { return slices.Clone(e.assumptions) }
+
+// Settings returns the Sec* directives that are not rules.
+func (e *Engine) Settings() Settings { return e.settings.clone() }
+
+// Rules returns the effective rules in order of the text, markers included.
+func (e *Engine) Rules() []RuleView {
+	out := make([]RuleView, 0, len(e.rules))
+	for _, r := range e.rules {
+		out = append(out, r.view())
+	}
+	return out
+}
+
+// TagsOnConnect says whether a connection rule writes a persistent collection: a bare connection then leaves a tag.
+func (e *Engine) TagsOnConnect() bool { return len(e.touch) > 0 }
+
+// Derive returns an engine with the same compiled rules and other settings: a virtual host that only changes audit
+// and limits shares the rules of the main server. It is an error when a directive would change rules.
+func (e *Engine) Derive(ds []Directive) (*Engine, error) {
+	d := *e
+	d.settings = e.settings.clone()
+	d.warnings = slices.Clone(e.warnings)
+	d.pool = &sync.Pool{}
+	var errs []error
+	for _, dir := range ds {
+		known, warn, err := d.settings.setting(dir)
+		switch {
+		case err != nil:
+			errs = append(errs, &Error{dir.File, dir.Line, err.Error()})
+		case !known:
+			errs = append(errs, &Error{dir.File, dir.Line, dir.Name + " changes rules: this host needs an engine of its own"})
+		case warn != "":
+			d.warnings = append(d.warnings, Warning{dir.File, dir.Line, warn, dir.Name})
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return &d, nil
+}
+
+func defaultReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
+
+// Now returns the time by the engine's clock.
+func (e *Engine) Now() time.Time { return e.now() }

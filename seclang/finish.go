@@ -1,0 +1,37 @@
+package seclang
+
+import "sync"
+
+// finish builds what all rules share: the literal scan, the groups of values, the pools.
+func (c *compiler) finish() *Engine {
+	e := c.e
+	e.scan = c.builder.Build()
+	e.txSlots = c.txSlots
+	e.warnings, e.assumptions = c.warns, c.assumed
+	type key struct{ src, chain int }
+	groups := map[key]int{}
+	for _, list := range [][]*rule{e.rules, e.members} {
+		for _, r := range list {
+			if r.kind != ruleNormal || r.bit < 0 {
+				r.always = true
+				continue
+			}
+			for i := range r.targets {
+				k := key{r.targets[i].src, r.chain.id}
+				g, ok := groups[k]
+				if !ok {
+					g = len(groups)
+					groups[k] = g
+				}
+				r.targets[i].group = g
+			}
+		}
+	}
+	e.groups = len(groups)
+	e.pool = &sync.Pool{}
+	return e
+}
+
+func (c *compiler) operatorEnv() {}
+
+func (c *compiler) envFor(*rule) opEnv { return opEnv{} }

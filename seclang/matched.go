@@ -1,0 +1,26 @@
+package seclang
+
+// matchedVars are MATCHED_VAR and its kin: what the rules of the current chain matched.
+type matchedVars struct {
+	all        []ref
+	value, key string // of the last match, kept beyond the chain
+	any        bool
+}
+
+// maxMatchedVars bounds MATCHED_VARS, which a client can make as long as its list of arguments.
+const maxMatchedVars = 1000
+
+func (m *matchedVars) reset() { m.all = m.all[:0] }
+
+func (m *matchedVars) add(tx *Transaction, x ref) {
+	val := x.val
+	if x.seen != "" {
+		val = x.seen
+	}
+	m.value, m.key, m.any = val, x.name(), true
+	if len(m.all) < maxMatchedVars {
+		m.all = append(m.all, ref{v: x.v, key: x.key, val: val})
+	}
+	tx.ver[vMatchedVars]++
+	tx.ver[vMatchedVarsNames]++
+}

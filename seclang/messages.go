@@ -1,0 +1,150 @@
+package seclang
+
+import (
+	"strings"
+
+	"github.com/trapline/trapline/audit"
+)
+
+// note keeps a match for the audit record. Macros are expanded now, because later rules change what they name.
+func (tx *Transaction) note(r *rule, x ref, text string, acted bool) {
+	s := r.starter
+	m := audit.Match{
+		ID: s.id, File: r.file, Line: r.line, Phase: tx.phase, Disruptive: acted, Operator: text,
+		Revision: s.rev, Version: s.verOf.expand(tx), Maturity: s.maturity, Accuracy: s.accuracy,
+		Variables: []string{x.name()},
+	}
+	m.File, m.Line = s.file, s.line
+	m.Message = s.msg.expand(tx)
+	m.Data = s.logdata.expand(tx)
+	if r != s && r.logdata != nil {
+		m.Data = r.logdata.expand(tx)
+	}
+	if r != s && r.msg != nil {
+		m.Message = r.msg.expand(tx)
+	}
+	if s.severity >= 0 && s.severity < len(severities) {
+		m.Severity = severities[s.severity]
+	}
+	if len(s.tags) > 0 {
+		m.Tags = make([]string, 0, len(s.tags))
+		for _, t := range s.tags {
+			m.Tags = append(m.Tags, t.expand(tx))
+		}
+	}
+	if r.sanMatched || s.sanMatched {
+		tx.sanitiseValue(r, x)
+	}
+	tx.matches = append(tx.matches, m)
+}
+
+// noteText keeps a message that is not of a rule.
+func (tx *Transaction) noteText(text string) {
+	if len(tx.matches) < maxMatches {
+		tx.matches = append(tx.matches, audit.Match{Phase: tx.phase, Text: text})
+		tx.auditForced = 1
+	}
+}
+
+// operatorError keeps what an operator could not do; the match limit shows as MSC_PCRE_LIMITS_EXCEEDED.
+func (tx *Transaction) operatorError(err error) {
+	tx.pcreError = true
+	if len(tx.notes) < 20 {
+		tx.notes = append(tx.notes, err.Error())
+	}
+}
+
+// Logging runs phase 5. On honeytrap hosts the connection rules that an interruption kept from running are run
+// here, so that their match is in the record.
+func (tx *Transaction) Logging() {
+	if tx.e.honeytrap && !tx.phaseDone[5] {
+		tx.missedConnectionRules()
+	}
+	tx.runPhase(5)
+}
+
+// AuditWanted says whether the audit log wants this transaction, given the status that was sent.
+func (tx *Transaction) AuditWanted(status int) bool {
+	switch tx.auditMode {
+	case ModeOn:
+		return true
+	case ModeRelevantOnly:
+		if tx.auditForced > 0 {
+			return true
+		}
+		re := tx.e.settings.AuditLogRelevantStatus
+		return re != nil && re.MatchString(formatInt(int64(status)))
+	}
+	return false
+}
+
+// Fill puts into r what the transaction knows: id, time, duration, matches, rules, action, parts and trailer. What
+// sanitise actions name is masked in r's bytes. Bytes that the server owns (heads, bodies) are the caller's business,
+// except those that only the engine has: files and the fake body.
+func (tx *Transaction) Fill(r *audit.Record) {
+	r.ID, r.Time = tx.id, tx.began
+	r.Duration = tx.e.now().Sub(tx.began)
+	r.Honeytrap = r.Honeytrap || tx.e.honeytrap
+	if r.Host == "" {
+		r.Host = tx.conn.ServerName
+	}
+	if !r.Peer.IsValid() {
+		r.Peer = tx.conn.Peer
+	}
+	if !r.Client.IsValid() {
+		r.Client = tx.conn.Client
+	}
+	if !r.Server.IsValid() {
+		r.Server = tx.conn.Server
+	}
+	if r.TLS == nil {
+		r.TLS = tx.conn.TLS
+	}
+	if r.RemoteUser == "" {
+		r.RemoteUser = tx.remoteUser()
+	}
+	r.SessionID = tx.sessionID
+	r.Parts = tx.auditParts
+	r.Matches = append(r.Matches, tx.matches...)
+	for _, f := range tx.fired {
+		if f.starter == f && f.next == nil || f.next == nil && f.starter != f {
+			r.Rules = append(r.Rules, audit.RuleText{ID: f.id, Raw: f.starter.chainRaw()})
+		}
+	}
+	if it := tx.interruption; it != nil {
+		r.Action = &audit.Action{Phase: it.Phase, Status: it.Status, Kind: it.Action, URL: it.URL}
+	}
+	tx.fillTrailer(r)
+	tx.fillBody(r)
+	tx.mask(r)
+}
+
+func (tx *Transaction) fillTrailer(r *audit.Record) {
+	for _, n := range tx.notes {
+		r.Trailer = append(r.Trailer, audit.Field{Name: "Engine-Note", Value: oneLine(n)})
+	}
+	if tx.webAppID != "" && tx.webAppID != "default" {
+		r.Trailer = append(r.Trailer, audit.Field{Name: "WebApp-Info", Value: `"` + tx.webAppID + `" "` + oneLine(tx.sessionID) + `" "` + oneLine(tx.userID) + `"`})
+	}
+	producer := "Trapline"
+	if len(tx.e.settings.ComponentSignatures) > 0 {
+		producer += "; " + strings.Join(tx.e.settings.ComponentSignatures, "; ")
+	}
+	r.Trailer = append(r.Trailer, audit.Field{Name: "Producer", Value: producer + "."})
+	if s := tx.e.settings.ServerSignature; s != "" {
+		r.Trailer = append(r.Trailer, audit.Field{Name: "Server", Value: s})
+	}
+	mode := [...]string{"DISABLED", "ENABLED", "DETECTION_ONLY"}[tx.mode]
+	r.Trailer = append(r.Trailer, audit.Field{Name: "Engine-Mode", Value: `"` + mode + `"`})
+}
+
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+func (tx *Transaction) fillBody(*audit.Record) {}

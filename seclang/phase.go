@@ -1,0 +1,298 @@
+package seclang
+
+import (
+	"strconv"
+
+	"github.com/trapline/trapline/audit"
+)
+
+// maxMatches bounds the messages of one transaction: a client chooses how many of its arguments match.
+const maxMatches = 1000
+
+// runPhase walks the rules of phase p in order.
+func (tx *Transaction) runPhase(p int) *Interruption {
+	if tx.phaseDone[p] {
+		return tx.interruption
+	}
+	tx.phaseDone[p] = true
+	tx.phase = p
+	if tx.mode == ModeOff || tx.interruption != nil && p != 5 || tx.allowSkips(p) {
+		return tx.interruption
+	}
+	tx.walk(tx.e.phases[p])
+	if tx.allowed == allowPhase {
+		tx.allowed = allowNone
+	}
+	return tx.interruption
+}
+
+func (tx *Transaction) allowSkips(p int) bool {
+	switch tx.allowed {
+	case allowAll:
+		return p != 5
+	case allowRequest:
+		return p < 3
+	}
+	return false
+}
+
+// walk runs rules in order, with skip, skipAfter and allow.
+func (tx *Transaction) walk(rules []*rule) {
+	until, skip := "", 0
+	for _, r := range rules {
+		if until != "" {
+			if r.kind == ruleMarker && r.label == until || r.kind != ruleMarker && strconv.Itoa(r.id) == until {
+				until = ""
+			}
+			continue
+		}
+		if r.kind == ruleMarker {
+			continue
+		}
+		if skip > 0 {
+			skip--
+			continue
+		}
+		if tx.ctl.removed.has(r.index) || !r.always && !tx.mayMatch(r) {
+			continue
+		}
+		if !tx.runChain(r) {
+			continue
+		}
+		if tx.mode == ModeOff || tx.interruption != nil && tx.phase != 5 || tx.allowed == allowAll && tx.phase != 5 ||
+			tx.allowed == allowPhase || tx.allowed == allowRequest && tx.phase < 3 {
+			return
+		}
+		until, skip = r.skipAfter, r.skip
+	}
+}
+
+// runChain runs a rule with its chain and says whether all of it matched.
+func (tx *Transaction) runChain(starter *rule) bool {
+	tx.matched.reset()
+	for r := starter; r != nil; r = r.next {
+		if !tx.evaluate(r) {
+			return false
+		}
+		if tx.interruption != nil && tx.phase != 5 {
+			return true
+		}
+	}
+	return true
+}
+
+// evaluate runs one rule over all of its values. Every value that matches fires the rule's actions, as in
+// mod_security2; it stops at an interruption.
+func (tx *Transaction) evaluate(r *rule) bool {
+	outer := tx.rule
+	tx.rule = r
+	defer func() { tx.rule = outer }()
+	switch r.kind {
+	case ruleAction:
+		tx.fire(r, ref{v: vRemoteAddr}, "Unconditional match in SecAction.")
+		return true
+	case ruleScript:
+		return tx.runScript(r)
+	}
+	hit := false
+	arg := ""
+	if r.argOf != nil {
+		arg = r.argOf.expand(tx)
+	}
+	for i := range r.targets {
+		t := &r.targets[i]
+		if t.count {
+			n := tx.countOf(r, t)
+			x := ref{v: t.v, val: strconv.Itoa(n)}
+			if tx.try(r, &x, x.val, arg) {
+				hit = true
+			}
+		} else {
+			for _, x := range tx.values(t.src) {
+				if tx.excluded(r, &x) {
+					continue
+				}
+				if tx.tryChain(r, &x, arg) {
+					hit = true
+					if tx.stopped() {
+						return true
+					}
+				}
+			}
+		}
+		if tx.stopped() {
+			return true
+		}
+	}
+	return hit
+}
+
+func (tx *Transaction) stopped() bool { return tx.interruption != nil && tx.phase != 5 }
+
+// countOf is &VAR: how many values there are.
+func (tx *Transaction) countOf(r *rule, t *target) int {
+	n := 0
+	for _, x := range tx.values(t.src) {
+		if !tx.excluded(r, &x) {
+			n++
+		}
+	}
+	return n
+}
+
+// tryChain applies the rule's transformations to x and the operator to what comes out.
+func (tx *Transaction) tryChain(r *rule, x *ref, arg string) bool {
+	if r.multi && len(r.chain.ids) > 0 {
+		return tx.tryEach(r, x, arg)
+	}
+	if r.bit < 0 && len(r.chain.ids) == 0 {
+		return tx.try(r, x, x.val, arg)
+	}
+	c := tx.resolve(tx.cellOf(x), &r.chain)
+	if r.bit >= 0 && tx.candidates(c)[r.bit>>6]>>(r.bit&63)&1 == 0 {
+		return false
+	}
+	return tx.try(r, x, c.s, arg)
+}
+
+// tryEach is multiMatch: the operator runs on the value and after every transformation that changed it.
+func (tx *Transaction) tryEach(r *rule, x *ref, arg string) bool {
+	c := tx.cellOf(x)
+	hit := tx.try(r, x, c.s, arg)
+	for _, t := range r.chain.ids {
+		if tx.stopped() {
+			return hit
+		}
+		next := tx.transformed(c, t)
+		if next == c {
+			continue
+		}
+		c = next
+		if tx.try(r, x, c.s, arg) {
+			hit = true
+		}
+	}
+	return hit
+}
+
+// try runs the operator on one value and fires the rule when it matches.
+func (tx *Transaction) try(r *rule, x *ref, value, arg string) bool {
+	res := &tx.result
+	res.Reset()
+	res.Capture = r.capture
+	res.Explain = false
+	ok := r.op.Match(value, arg, res)
+	if res.Err != nil {
+		tx.operatorError(res.Err)
+	}
+	if res.Replaced {
+		tx.replaceStream(x, res.Output)
+	}
+	if res.Geo != nil {
+		tx.geo = append([]audit.Field(nil), res.Geo...)
+		tx.ver[vGeo]++
+	}
+	if ok == r.neg {
+		return false
+	}
+	if ok && r.capture {
+		tx.setCaptures(res.Captures)
+	}
+	text := ""
+	if r.next == nil && r.starter.log {
+		text = tx.explain(r, x, value, arg)
+	}
+	x.seen = value
+	tx.fire(r, *x, text)
+	return true
+}
+
+// explain makes the sentence of a match: the operator runs once more, which is rare, so that it costs nothing when
+// nothing matches.
+func (tx *Transaction) explain(r *rule, x *ref, value, arg string) string {
+	name := x.name()
+	if r.neg {
+		return requiredText(r.opName, r.opArg, name)
+	}
+	res := &tx.result
+	res.Reset()
+	res.Capture, res.Explain, res.Target = false, true, name
+	if _, writes := r.op.(interface{ Rewrites() bool }); writes {
+		return `Pattern match "` + r.opArg + `" at ` + name + "."
+	}
+	r.op.Match(value, arg, res)
+	return res.Text
+}
+
+// fire does what a match of r on x asks for.
+func (tx *Transaction) fire(r *rule, x ref, text string) {
+	tx.matched.add(tx, x)
+	starter := r.starter
+	if len(tx.fired) < maxMatches && (len(tx.fired) == 0 || tx.fired[len(tx.fired)-1] != r) {
+		tx.fired = append(tx.fired, r)
+	}
+	if starter.severity >= 0 && starter.severity < tx.severity && r.next == nil {
+		tx.severity = starter.severity
+	}
+	for _, s := range r.steps {
+		s.run(tx, r)
+	}
+	if r.next == nil {
+		tx.decide(r, x, text)
+	}
+}
+
+// decide takes the disruptive action of the chain that has matched, and notes the match.
+func (tx *Transaction) decide(r *rule, x ref, text string) {
+	s := r.starter
+	acted := false
+	if s.disruptive > actPass && tx.mode == ModeOn && !(tx.interruption != nil && tx.phase == 5) {
+		acted = tx.interrupt(s)
+	}
+	if s.auditlog {
+		tx.auditForced = max(tx.auditForced, 1)
+	}
+	if s.log && len(tx.matches) < maxMatches {
+		tx.note(r, x, text, acted)
+	}
+}
+
+// interrupt takes the action of s; it reports whether the transaction is interrupted by it.
+func (tx *Transaction) interrupt(s *rule) bool {
+	if s.disruptive == actAllow {
+		switch s.allow {
+		case "phase":
+			tx.allowed = allowPhase
+		case "request":
+			tx.allowed = allowRequest
+		default:
+			tx.allowed = allowAll
+		}
+		return false
+	}
+	if tx.phase == 5 {
+		return false // the answer is out
+	}
+	it := &Interruption{Action: s.disruptive.String(), Phase: tx.phase, RuleID: s.id, Pause: s.pause}
+	if s.pauseOf != nil {
+		ms, _ := strconv.Atoi(s.pauseOf.expand(tx))
+		it.Pause = pauseOf(ms)
+	}
+	switch s.disruptive {
+	case actDeny:
+		it.Status = 403
+		if s.status != 0 {
+			it.Status = s.status
+		}
+	case actRedirect:
+		it.Status = 302
+		if s.status == 301 || s.status == 303 || s.status == 307 || s.status == 308 {
+			it.Status = s.status
+		}
+		it.URL = s.location.expand(tx)
+	case actProxy:
+		it.URL = s.location.expand(tx)
+	}
+	tx.interruption = it
+	return true
+}

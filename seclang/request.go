@@ -1,0 +1,186 @@
+package seclang
+
+import (
+	"strings"
+)
+
+// field is a name and a value in order of arrival.
+type field struct{ name, value string }
+
+// request is what came from the client.
+type request struct {
+	head     string // as it came; every other string may be a part of it
+	hasHead  bool
+	line     string
+	method   string
+	uriRaw   string
+	uri      string // without scheme and host
+	proto    string
+	filename string // path without the query
+	query    string
+	hasQuery bool
+	headers  []field
+	cookies  []field
+	argsGet  []field
+	getError bool // %zz in the query string
+
+	requestBody
+}
+
+// Limits on what a head may hold beyond what servers let through already.
+const (
+	maxHeaders = 1000
+	maxCookies = 1000
+)
+
+func (q *request) reuse(old *request) {
+	q.headers, q.cookies, q.argsGet = old.headers[:0], old.cookies[:0], old.argsGet[:0]
+	q.requestBody.reuse(&old.requestBody)
+}
+
+// RequestHead takes the request line and header lines as they came, with or without the empty line at the end. It
+// never fails: of a malformed head it sets what can be set.
+func (tx *Transaction) RequestHead(head []byte) {
+	q := &tx.request
+	q.head, q.hasHead = string(head), true
+	rest := strings.TrimLeft(q.head, "\r\n") // empty lines before the request line are allowed, RFC 9112 2.2
+	line, rest := cutLine(rest)
+	tx.requestLine(line)
+	for rest != "" && len(q.headers) < maxHeaders {
+		line, rest = cutLine(rest)
+		if line == "" {
+			break
+		}
+		if line[0] == ' ' || line[0] == '\t' {
+			if n := len(q.headers); n > 0 { // obsolete folding
+				q.headers[n-1].value += " " + strings.Trim(line, " \t")
+			}
+			continue
+		}
+		name, value, ok := strings.Cut(line, ":")
+		if !ok {
+			continue
+		}
+		tx.AddRequestHeader(strings.TrimRight(name, " \t"), strings.Trim(value, " \t"))
+	}
+}
+
+func cutLine(s string) (line, rest string) {
+	i := strings.IndexByte(s, '\n')
+	if i < 0 {
+		return strings.TrimSuffix(s, "\r"), ""
+	}
+	return strings.TrimSuffix(s[:i], "\r"), s[i+1:]
+}
+
+func (tx *Transaction) requestLine(line string) {
+	method, rest, _ := strings.Cut(line, " ")
+	uri, proto := rest, ""
+	if i := strings.LastIndexByte(rest, ' '); i >= 0 && strings.HasPrefix(rest[i+1:], "HTTP/") {
+		uri, proto = rest[:i], rest[i+1:]
+	}
+	tx.setRequestLine(line, method, strings.TrimRight(uri, " "), proto)
+}
+
+// RequestLine sets the request line for servers that have no raw bytes. proto is as "HTTP/1.1".
+func (tx *Transaction) RequestLine(method, uri, proto string) {
+	line := method + " " + uri
+	if proto != "" {
+		line += " " + proto
+	}
+	tx.setRequestLine(line, method, uri, proto)
+}
+
+func (tx *Transaction) setRequestLine(line, method, uri, proto string) {
+	q := &tx.request
+	q.line, q.method, q.uriRaw, q.proto = line, method, uri, proto
+	q.uri = withoutHost(uri)
+	path := q.uri
+	if i := strings.IndexByte(path, '#'); i >= 0 {
+		path = path[:i]
+	}
+	q.filename, q.query, q.hasQuery = strings.Cut(path, "?")
+	if q.hasQuery {
+		q.argsGet, q.getError = tx.parseQuery(q.argsGet[:0], q.query)
+	}
+	tx.changed(vArgs, vArgsGet, vArgsNames, vArgsGetNames)
+}
+
+// withoutHost takes scheme and authority from an absolute request target.
+func withoutHost(uri string) string {
+	i := strings.Index(uri, "://")
+	if i <= 0 || strings.IndexAny(uri[:i], "/?#") >= 0 {
+		return uri
+	}
+	rest := uri[i+3:]
+	j := strings.IndexAny(rest, "/?#")
+	if j < 0 {
+		return "/"
+	}
+	if rest[j] != '/' {
+		return "/" + rest[j:]
+	}
+	return rest[j:]
+}
+
+// AddRequestHeader adds one header line.
+func (tx *Transaction) AddRequestHeader(name, value string) {
+	q := &tx.request
+	if len(q.headers) >= maxHeaders {
+		return
+	}
+	q.headers = append(q.headers, field{name, value})
+	tx.changed(vRequestHeaders, vRequestHeadersNames)
+	if strings.EqualFold(name, "cookie") {
+		q.cookies = parseCookies(q.cookies, value, &tx.e.settings)
+		tx.changed(vRequestCookies, vRequestCookiesNames)
+	}
+}
+
+func parseCookies(dst []field, s string, set *Settings) []field {
+	sep := set.CookieV0Separator
+	for s != "" && len(dst) < maxCookies {
+		var one string
+		if i := strings.IndexByte(s, sep); i >= 0 {
+			one, s = s[:i], s[i+1:]
+		} else {
+			one, s = s, ""
+		}
+		one = strings.TrimLeft(one, " \t")
+		if one == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(one, "=")
+		if set.CookieFormat == 1 {
+			if strings.HasPrefix(name, "$") {
+				continue // attributes of version 1: $Path, $Version
+			}
+			value = strings.Trim(value, `"`)
+		}
+		dst = append(dst, field{strings.TrimRight(name, " \t"), value})
+	}
+	return dst
+}
+
+// header returns the value of the first header of that name.
+func (q *request) header(name string) string {
+	for i := range q.headers {
+		if strings.EqualFold(q.headers[i].name, name) {
+			return q.headers[i].value
+		}
+	}
+	return ""
+}
+
+// changed tells that what the variables hold is no longer what it was.
+func (tx *Transaction) changed(vs ...varID) {
+	for _, v := range vs {
+		tx.ver[v]++
+	}
+}
+
+// RequestHeaders runs phase 1.
+func (tx *Transaction) RequestHeaders() *Interruption {
+	tx.chooseProcessor()
+	return tx.runPhase(1)
+}

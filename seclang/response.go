@@ -1,0 +1,130 @@
+package seclang
+
+import (
+	"strconv"
+	"strings"
+)
+
+// response is what the application answered.
+type response struct {
+	status  int
+	proto   string
+	line    string
+	headers []field
+	body    []byte
+	size    int64
+	partial bool // a limit cut the body
+	done    bool
+	changed bool
+	out     string // STREAM_OUTPUT_BODY after @rsub
+}
+
+// ResponseLine sets what the status line says. proto is as "HTTP/1.1".
+func (tx *Transaction) ResponseLine(status int, proto string) {
+	tx.response.status, tx.response.proto = status, proto
+}
+
+// AddResponseHeader adds one header line.
+func (tx *Transaction) AddResponseHeader(name, value string) {
+	if len(tx.response.headers) < maxHeaders {
+		tx.response.headers = append(tx.response.headers, field{name, value})
+	}
+	tx.changed(vResponseHeaders, vResponseHeadersNames)
+}
+
+// ResponseHeaders runs phase 3.
+func (tx *Transaction) ResponseHeaders() *Interruption { return tx.runPhase(3) }
+
+func (p *response) header(name string) string {
+	for i := range p.headers {
+		if strings.EqualFold(p.headers[i].name, name) {
+			return p.headers[i].value
+		}
+	}
+	return ""
+}
+
+// WantsResponseBody says whether the body has to be given to WriteResponseBody before it is sent: access is on and
+// the MIME type is one of SecResponseBodyMimeType, or content is injected.
+func (tx *Transaction) WantsResponseBody() bool {
+	if tx.mode == ModeOff || tx.interruption != nil {
+		return false
+	}
+	if tx.e.settings.ContentInjection && (tx.append != "" || tx.prepend != "") && tx.mimeWanted() {
+		return true
+	}
+	return tx.ctl.responseBodyAccess && tx.mimeWanted()
+}
+
+func (tx *Transaction) mimeWanted() bool {
+	mime, _, _ := strings.Cut(tx.response.header("Content-Type"), ";")
+	mime = lower(strings.TrimSpace(mime))
+	for _, t := range tx.e.settings.ResponseBodyMimeTypes {
+		if t == mime || t == "(null)" && mime == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// WriteResponseBody takes bytes of the body. kept is how many of p are inspected: fewer when
+// SecResponseBodyLimit is reached, and then SecResponseBodyLimitAction decides.
+func (tx *Transaction) WriteResponseBody(p []byte) (kept int, it *Interruption) {
+	a := &tx.response
+	a.size += int64(len(p))
+	if tx.interruption != nil || tx.mode == ModeOff {
+		return 0, tx.interruption
+	}
+	room := tx.ctl.responseBodyLimit - int64(len(a.body))
+	if int64(len(p)) <= room {
+		a.body = append(a.body, p...)
+		return len(p), nil
+	}
+	a.partial = true
+	if tx.e.settings.ResponseBodyLimitAction == LimitReject && tx.ctl.responseBodyAccess {
+		tx.noteText("Response body too large (over limit of " + strconv.FormatInt(tx.ctl.responseBodyLimit, 10) + ", total not specified).")
+		if tx.mode == ModeOn {
+			tx.interruption = &Interruption{Action: "deny", Status: 500, Phase: 4}
+		}
+		return 0, tx.interruption
+	}
+	kept = int(max(room, 0))
+	a.body = append(a.body, p[:kept]...)
+	return kept, nil
+}
+
+// ResponseBody runs phase 4.
+func (tx *Transaction) ResponseBody() *Interruption { return tx.runPhase(4) }
+
+// BodyToSend returns the body to send after phase 4; changed is false when it is the one that was written.
+func (tx *Transaction) BodyToSend() (body []byte, changed bool) {
+	a := &tx.response
+	body = a.body
+	if a.changed {
+		body, changed = []byte(a.out), true
+	}
+	if tx.e.settings.ContentInjection && tx.mode == ModeOn && (tx.prepend != "" || tx.append != "") {
+		out := make([]byte, 0, len(body)+len(tx.prepend)+len(tx.append))
+		out = append(append(append(out, tx.prepend...), body...), tx.append...)
+		return out, true
+	}
+	return body, changed
+}
+
+// RequestBodyToSend returns the request body for the application; changed is false when it is the one that came.
+func (tx *Transaction) RequestBodyToSend() (body []byte, changed bool) {
+	if tx.request.rewritten {
+		return []byte(tx.request.stream), true
+	}
+	return tx.request.body, false
+}
+
+// replaceStream is @rsub: it changes what is sent, when the rule looks at STREAM_INPUT_BODY or STREAM_OUTPUT_BODY.
+func (tx *Transaction) replaceStream(x *ref, out string) {
+	switch x.v {
+	case vStreamInputBody:
+		tx.request.stream, tx.request.rewritten = out, true
+	case vStreamOutputBody:
+		tx.response.out, tx.response.changed = out, true
+	}
+}

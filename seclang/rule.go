@@ -1,0 +1,132 @@
+package seclang
+
+import (
+	"time"
+)
+
+// rule is one compiled rule or chain member. It is immutable once Compile has returned.
+type rule struct {
+	index int // position in Engine.rules
+	id    int // of the starter for chain members
+	phase int
+	file  string
+	line  int
+	raw   string
+	kind  ruleKind
+	label string // of a SecMarker
+
+	targets []target
+	except  []target // !VAR and what SecRuleUpdateTarget* took away
+	neg     bool
+	opName  string
+	opArg   string
+	op      opOperator
+	argOf   *macro // operator argument when it holds macros
+	chain   transChain
+	multi   bool
+	capture bool
+	// bit is the rule's pattern in Engine.scan, -1 when the literal scan cannot rule it out.
+	bit int
+	// always is true when even a rule without candidates must be evaluated (negation, counts, no literals).
+	always bool
+	script *script
+
+	steps   []step // non-disruptive actions, in order
+	starter *rule  // first member of the chain, itself when alone
+	next    *rule  // next member of the chain
+
+	disruptive disruptiveKind
+	allow      string // "", "phase", "request"
+	status     int
+	location   *macro // of redirect and proxy
+	pause      time.Duration
+	pauseOf    *macro
+	log        bool
+	auditlog   bool
+	msg        *macro
+	logdata    *macro
+	rev, ver   string
+	verOf      *macro
+	tags       []*macro
+	severity   int // -1 when none
+	maturity   int
+	accuracy   int
+	skip       int
+	skipAfter  string
+	sanMatched bool // sanitiseMatched
+	sanBytes   *bytesRange
+
+	// article is true for the rules whose meaning Defaults.Article guards: those that tag on a trap port and
+	// those that look for the tag.
+	article bool
+	// connection is true for a starter whose whole chain looks at the connection only.
+	connection bool
+	text       *ruleText
+}
+
+type disruptiveKind uint8
+
+const (
+	actNone disruptiveKind = iota
+	actPass
+	actAllow
+	actDeny
+	actDrop
+	actRedirect
+	actProxy
+)
+
+func (k disruptiveKind) String() string {
+	return [...]string{"", "pass", "allow", "deny", "drop", "redirect", "proxy"}[k]
+}
+
+// step is one non-disruptive action.
+type step interface {
+	run(tx *Transaction, r *rule)
+}
+
+// RuleView is one effective rule for people to read.
+type RuleView struct {
+	ID    int // 0 for markers
+	Phase int
+	File  string
+	Line  int
+	Raw   string // as part K of the audit log prints it; chain members follow on lines of their own
+	Msg   string
+	Tags  []string
+	// Kind is "SecRule", "SecAction", "SecMarker" or "SecRuleScript".
+	Kind string
+	// Action is the disruptive action, with defaults applied.
+	Action string
+	// Connection is true when Touch runs the rule.
+	Connection bool
+	Chain      int // number of members after the first
+}
+
+func (r *rule) view() RuleView {
+	v := RuleView{ID: r.id, Phase: r.phase, File: r.file, Line: r.line, Raw: r.chainRaw(), Connection: r.connection}
+	v.Kind = [...]string{"SecRule", "SecAction", "SecMarker", "SecRuleScript"}[r.kind]
+	v.Action = r.disruptive.String()
+	if r.msg != nil {
+		v.Msg = r.msg.text
+	}
+	for _, t := range r.tags {
+		v.Tags = append(v.Tags, t.text)
+	}
+	for m := r.next; m != nil; m = m.next {
+		v.Chain++
+	}
+	return v
+}
+
+// chainRaw is the text of the whole chain, members on lines of their own as mod_security2 writes them.
+func (r *rule) chainRaw() string {
+	if r.next == nil {
+		return r.raw
+	}
+	s := r.raw
+	for m := r.next; m != nil; m = m.next {
+		s += "\n  " + m.raw
+	}
+	return s
+}

@@ -15,6 +15,8 @@ type tally struct {
 	size   int           // clients per window; those beyond are not limited
 	emit   func(summary)
 
+	flushing sync.Mutex // held while summaries are emitted, so that the last flush waits for the one before
+
 	mu    sync.Mutex
 	by    map[netip.Addr]*summary // guarded by mu: the current window
 	timer *time.Timer             // guarded by mu: ends the current window
@@ -22,7 +24,7 @@ type tally struct {
 
 // summary is what one client did in one window, beyond its own records.
 type summary struct {
-	last       *touch // the last one counted: it lends its addresses to the record
+	last       touch // the last one counted: it lends its addresses to the record
 	seen       int
 	suppressed int
 	from       time.Time
@@ -33,20 +35,12 @@ func newTally(limit int, window time.Duration, emit func(summary)) *tally {
 }
 
 // count returns true when the connect deserves its own record.
-func (ta *tally) count(tc *touch) bool {
-	key := clientKey(tc.peer.Addr())
+func (ta *tally) count(tc touch) bool {
 	ta.mu.Lock()
 	defer ta.mu.Unlock()
-	s := ta.by[key]
+	s := ta.summary(tc)
 	if s == nil {
-		if len(ta.by) >= ta.size {
-			return true
-		}
-		s = &summary{from: tc.time}
-		ta.by[key] = s
-		if ta.timer == nil {
-			ta.timer = time.AfterFunc(ta.window, ta.flush)
-		}
+		return true
 	}
 	s.seen++
 	if s.seen <= ta.limit {
@@ -57,8 +51,38 @@ func (ta *tally) count(tc *touch) bool {
 	return false
 }
 
+// suppress counts a connect that gets no record of its own whatever the limit says.
+func (ta *tally) suppress(tc touch) {
+	ta.mu.Lock()
+	defer ta.mu.Unlock()
+	if s := ta.summary(tc); s != nil {
+		s.suppressed++
+		s.last = tc
+	}
+}
+
+// summary returns what is known of a client in this window, nil when there is
+// no room for another client; ta.mu is held.
+func (ta *tally) summary(tc touch) *summary {
+	key := clientKey(tc.peer.Addr())
+	s := ta.by[key]
+	if s == nil {
+		if len(ta.by) >= ta.size {
+			return nil
+		}
+		s = &summary{from: tc.time}
+		ta.by[key] = s
+		if ta.timer == nil {
+			ta.timer = time.AfterFunc(ta.window, ta.flush)
+		}
+	}
+	return s
+}
+
 // flush ends the window: it emits the summaries and starts afresh.
 func (ta *tally) flush() {
+	ta.flushing.Lock()
+	defer ta.flushing.Unlock()
 	ta.mu.Lock()
 	by := ta.by
 	ta.by = make(map[netip.Addr]*summary)

@@ -173,8 +173,9 @@ func (l *Log) writeBatch(b *batch) error {
 		if i+1 < len(b.ends) {
 			end = b.ends[i+1]
 		}
-		sealFrame(b.buf[:end], at, seg.salt, l.table, b.first+uint64(i))
+		sealFrame(b.buf[at:end], seg.salt, l.table, b.first+uint64(i), i == 0)
 	}
+	l.prepare(seg.size + int64(len(b.buf)))
 	err = l.step(StepWrite, seg.path)
 	if err == nil {
 		_, err = l.file.WriteAt(b.buf, seg.size)
@@ -196,11 +197,38 @@ func (l *Log) writeBatch(b *batch) error {
 	return nil
 }
 
+// Zeros are written ahead in pieces between these sizes.
+const (
+	leastAhead = 64 << 10
+	mostAhead  = 1 << 20
+)
+
+// prepare writes zeros ahead of the frames. Overwriting bytes that the file
+// already has spares fdatasync the file system's journal, which is half of its
+// processor time on ext4 (BenchmarkPrepared). An error is nobody's: without
+// zeros the frames themselves make the file longer, or fail.
+func (l *Log) prepare(end int64) {
+	if end <= l.ahead {
+		return
+	}
+	if l.zeros == nil {
+		l.zeros = make([]byte, leastAhead)
+	}
+	for to := end + min(max(end, leastAhead), mostAhead); l.ahead < to; {
+		n, err := l.file.WriteAt(l.zeros[:min(to-l.ahead, leastAhead)], l.ahead)
+		l.ahead += int64(n)
+		if err != nil {
+			return
+		}
+	}
+}
+
 // takeBack removes what a failed write left, so that the next one starts at a clean end.
 func (l *Log) takeBack(seg segment, cause error) error {
 	err := l.step(StepTruncate, seg.path)
 	if err == nil {
 		err = l.file.Truncate(seg.size)
+		l.ahead = seg.size
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w; take back the write: %w", ErrPoisoned, cause, err)
@@ -233,10 +261,11 @@ func (l *Log) rotate(first uint64) (segment, error) {
 	}
 	old := l.file
 	l.mu.Lock()
+	_ = old.Truncate(l.segs[len(l.segs)-1].size) // zeros at the end do no harm
 	l.segs = append(l.segs, seg)
 	l.size += seg.size
 	l.mu.Unlock()
-	l.file = f
+	l.file, l.ahead = f, seg.size
 	_ = old.Close() // its bytes are synced: an error costs nothing
 	return seg, nil
 }

@@ -83,7 +83,7 @@ func (l *Log) writeSnapshot(tmp string, s salt, write func(emit func([]byte) err
 		}
 		n++
 		buf = append(append(buf[:0], make([]byte, frameHead)...), payload...)
-		sealFrame(buf, 0, s, l.table, n)
+		sealFrame(buf, s, l.table, n, true)
 		size += int64(len(buf))
 		_, err := w.Write(buf)
 		return err
@@ -94,7 +94,7 @@ func (l *Log) writeSnapshot(tmp string, s salt, write func(emit func([]byte) err
 	// The last frame counts the others, with sequence number 0, so that a snapshot that lost its end is noticed.
 	buf = append(buf[:0], make([]byte, frameHead)...)
 	buf = binary.LittleEndian.AppendUint64(buf, n)
-	sealFrame(buf, 0, s, l.table, 0)
+	sealFrame(buf, s, l.table, 0, true)
 	_, _ = w.Write(buf)
 	size += int64(len(buf))
 	if err := l.step(StepWrite, tmp); err != nil {
@@ -117,20 +117,20 @@ func (l *Log) readSnapshot(replay func(uint64, []byte) error) (faults []Fault, e
 	defer func() { err = errors.Join(err, f.Close()) }()
 	var read, counted uint64
 	whole := false
-	fs, end, size, err := readSegment(f, l.snap.salt, l.cfg.MaxPayload, func(seq uint64, payload []byte) error {
-		if seq == 0 {
-			if len(payload) == 8 {
-				whole, counted = true, binary.LittleEndian.Uint64(payload)
+	c, err := readSegment(f, l.snap.salt, l.cfg.MaxPayload, func(fr frame, _ int64) error {
+		if fr.seq == 0 {
+			if len(fr.payload) == 8 {
+				whole, counted = true, binary.LittleEndian.Uint64(fr.payload)
 			}
 			return nil
 		}
 		read++
-		return replay(0, payload)
+		return replay(0, fr.payload)
 	})
-	faults = append(faults, fs...)
-	l.snap.size = size
-	if err == nil && (!whole || read != counted || end < size) {
-		faults = append(faults, Fault{File: l.snap.path, Offset: end, Bytes: size - end, Text: fmt.Sprintf("snapshot: %d of %d frames kept", read, counted)})
+	faults = append(faults, c.faults...)
+	l.snap.size = c.size
+	if err == nil && (!whole || read != counted || c.end < c.size) {
+		faults = append(faults, Fault{File: l.snap.path, Offset: c.end, Bytes: c.size - c.end, Text: fmt.Sprintf("snapshot: %d of %d frames kept", read, counted)})
 	}
 	return faults, err
 }

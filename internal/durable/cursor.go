@@ -42,7 +42,7 @@ func (c *Cursor) Next() (seq uint64, payload []byte, pos Pos, ok bool, err error
 		if err != nil || !more {
 			return 0, nil, Pos{}, false, err
 		}
-		seq, payload, skipped, ok := c.sc.next()
+		fr, skipped, ok := c.sc.next()
 		if c.sc.fatal != nil {
 			return 0, nil, Pos{}, false, fmt.Errorf("read %s: %w", c.seg.path, c.sc.fatal)
 		}
@@ -51,12 +51,12 @@ func (c *Cursor) Next() (seq uint64, payload []byte, pos Pos, ok bool, err error
 			c.sc.off = c.sc.limit // damage up to the end, or the end itself
 			continue
 		}
-		if seq < c.next {
+		if fr.seq < c.next {
 			continue
 		}
-		c.SkippedFrames += seq - c.next
-		c.next = seq + 1
-		return seq, payload, Pos{Segment: c.seg.first, Offset: c.sc.off - frameHead - int64(len(payload))}, true, nil
+		c.SkippedFrames += fr.seq - c.next
+		c.next = fr.seq + 1
+		return fr.seq, fr.payload, Pos{Segment: c.seg.first, Offset: c.sc.off - frameHead - int64(len(fr.payload))}, true, nil
 	}
 }
 
@@ -186,9 +186,9 @@ func (l *Log) ReadAt(pos Pos) (seq uint64, payload []byte, err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	sc := newScanner(io.ReaderAt(f), seg.salt, l.cfg.MaxPayload)
 	sc.limit = seg.size
-	seq, payload, ok := sc.frameAt(pos.Offset)
+	fr, ok := sc.frameAt(pos.Offset)
 	if !ok {
 		return 0, nil, errors.Join(ErrGone, sc.fatal)
 	}
-	return seq, payload, nil
+	return fr.seq, fr.payload, nil
 }

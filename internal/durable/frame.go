@@ -25,6 +25,7 @@ import (
 const (
 	fileMark  = "TRAPLOG1"
 	frameHead = 20
+	firstBit  = 1 << 31
 )
 
 // salt is the secret of one segment.
@@ -43,11 +44,14 @@ func (s salt) sum(table *crc32.Table, lengthAndSeq, payload []byte) uint32 {
 	return crc32.Update(c, table, payload)
 }
 
-// sealFrame fills in the head of the frame that starts at buf[at] and ends with buf.
-func sealFrame(buf []byte, at int, s salt, table *crc32.Table, seq uint64) {
-	f := buf[at:]
+// sealFrame fills in the head of the frame f.
+func sealFrame(f []byte, s salt, table *crc32.Table, seq uint64, first bool) {
+	n := uint32(len(f) - frameHead)
+	if first {
+		n |= firstBit
+	}
 	binary.LittleEndian.PutUint32(f, s.marker())
-	binary.LittleEndian.PutUint32(f[4:], uint32(len(f)-frameHead))
+	binary.LittleEndian.PutUint32(f[4:], n)
 	binary.LittleEndian.PutUint64(f[8:], seq)
 	binary.LittleEndian.PutUint32(f[16:], s.sum(table, f[4:16], f[frameHead:]))
 }
@@ -95,41 +99,67 @@ func (s *scanner) need(off int64, n int) []byte {
 	return s.buf[:min(n, m)]
 }
 
+// frame is one decoded frame.
+type frame struct {
+	seq     uint64
+	payload []byte // good until the scanner reads on
+	first   bool   // of a write
+}
+
 // frameAt decodes the frame at off. ok is false when none is there.
-func (s *scanner) frameAt(off int64) (seq uint64, payload []byte, ok bool) {
+func (s *scanner) frameAt(off int64) (fr frame, ok bool) {
 	h := s.need(off, frameHead)
 	if len(h) < frameHead || binary.LittleEndian.Uint32(h) != s.salt.marker() {
-		return 0, nil, false
+		return frame{}, false
 	}
 	n := binary.LittleEndian.Uint32(h[4:])
+	fr.first = n&firstBit != 0
+	n &^= firstBit
 	if int64(n) > int64(s.max) {
-		return 0, nil, false
+		return frame{}, false
 	}
 	f := s.need(off, frameHead+int(n))
 	if len(f) < frameHead+int(n) {
-		return 0, nil, false
+		return frame{}, false
 	}
-	payload = f[frameHead:]
-	if s.salt.sum(s.table, f[4:16], payload) != binary.LittleEndian.Uint32(f[16:]) {
-		return 0, nil, false
+	fr.payload = f[frameHead:]
+	if s.salt.sum(s.table, f[4:16], fr.payload) != binary.LittleEndian.Uint32(f[16:]) {
+		return frame{}, false
 	}
-	return binary.LittleEndian.Uint64(f[8:]), payload, true
+	fr.seq = binary.LittleEndian.Uint64(f[8:])
+	return fr, true
 }
 
 // next returns the next whole frame and how many bytes of damage lay before it.
 // At the end ok is false, and skipped counts the bytes after the last frame.
-func (s *scanner) next() (seq uint64, payload []byte, skipped int64, ok bool) {
+func (s *scanner) next() (fr frame, skipped int64, ok bool) {
 	start := s.off
 	for off := s.off; ; {
-		if seq, payload, ok = s.frameAt(off); ok {
-			s.off = off + frameHead + int64(len(payload))
-			return seq, payload, off - start, true
+		if fr, ok = s.frameAt(off); ok {
+			s.off = off + frameHead + int64(len(fr.payload))
+			return fr, off - start, true
 		}
 		var end bool
 		if off, end = s.nextMarker(off + 1); end {
 			s.off = start
-			return 0, nil, off - start, false
+			return frame{}, off - start, false
 		}
+	}
+}
+
+// onlyZeros tells whether nothing but zeros lies from off to the end of the file.
+func (s *scanner) onlyZeros(off int64) bool {
+	for {
+		b := s.need(off, scanChunk)
+		for _, c := range b {
+			if c != 0 {
+				return false
+			}
+		}
+		if len(b) < scanChunk {
+			return s.fatal == nil
+		}
+		off += int64(len(b))
 	}
 }
 
@@ -167,34 +197,50 @@ func (f Fault) Error() string {
 	return fmt.Sprintf("%s: offset %d: %s (%d bytes)", f.File, f.Offset, f.Text, f.Bytes)
 }
 
-// readSegment hands every frame of the file to fn and returns the faults, the
-// offset after the last good frame, and the file's size.
-func readSegment(f *os.File, s salt, maxPayload int, fn func(seq uint64, payload []byte) error) (faults []Fault, end, size int64, err error) {
+// contents is what reading a segment found.
+type contents struct {
+	faults []Fault
+	end    int64 // after the last good frame
+	size   int64 // of the file
+	rest   bool  // bytes that are neither frames nor zeros lie after end
+}
+
+// readSegment hands every frame of the file to fn.
+func readSegment(f *os.File, s salt, maxPayload int, fn func(fr frame, at int64) error) (c contents, err error) {
 	st, err := f.Stat()
 	if err != nil {
-		return nil, 0, 0, err
+		return c, err
 	}
-	size = st.Size()
+	c.size = st.Size()
 	sc := newScanner(f, s, maxPayload)
-	end = min(size, int64(len(fileMark)))
-	if head := sc.need(0, len(fileMark)); string(head) != fileMark && size >= int64(len(fileMark)) {
-		faults = append(faults, Fault{File: f.Name(), Bytes: int64(len(fileMark)), Text: "file mark damaged"})
+	c.end = min(c.size, int64(len(fileMark)))
+	if head := sc.need(0, len(fileMark)); string(head) != fileMark && c.size >= int64(len(fileMark)) {
+		c.faults = append(c.faults, Fault{File: f.Name(), Bytes: int64(len(fileMark)), Text: "file mark damaged"})
 	}
+	unsure := len(c.faults) // faults from here on may be of the last write, which nobody was told is durable
 	for {
 		at := sc.off
-		seq, payload, skipped, ok := sc.next()
+		fr, skipped, ok := sc.next()
 		if sc.fatal != nil {
-			return faults, end, size, fmt.Errorf("read %s: %w", f.Name(), sc.fatal)
+			return c, fmt.Errorf("read %s: %w", f.Name(), sc.fatal)
 		}
 		if !ok {
-			return faults, end, size, nil
+			break
 		}
 		if skipped > 0 {
-			faults = append(faults, Fault{File: f.Name(), Offset: at, Bytes: skipped, Text: "damaged frames skipped"})
+			c.faults = append(c.faults, Fault{File: f.Name(), Offset: at, Bytes: skipped, Text: "damaged frames skipped"})
 		}
-		end = sc.off
-		if err := fn(seq, payload); err != nil {
-			return faults, end, size, err
+		if fr.first {
+			unsure = len(c.faults)
+		}
+		c.end = sc.off
+		if err := fn(fr, at+skipped); err != nil {
+			return c, err
 		}
 	}
+	for i := range c.faults[unsure:] {
+		c.faults[unsure+i].Torn = true
+	}
+	c.rest = c.end < c.size && !sc.onlyZeros(c.end)
+	return c, sc.fatal
 }

@@ -69,8 +69,10 @@ type Log struct {
 
 	// io is held by whoever writes, syncs, rotates or removes files. It is a
 	// channel and not a mutex so that waiting for it can end with a context.
-	io   chan struct{}
-	file *os.File // io
+	io    chan struct{}
+	file  *os.File // io
+	ahead int64    // io; the file has bytes up to here, zeros after the last frame
+	zeros []byte   // io
 
 	mu      sync.Mutex
 	cur     *batch    // mu; frames not yet taken by a writer, nil when none
@@ -232,6 +234,7 @@ func (l *Log) Close() error {
 func (l *Log) closeFiles() error {
 	var err error
 	if l.file != nil {
+		_ = l.file.Truncate(l.segs[len(l.segs)-1].size) // zeros at the end do no harm
 		err = l.file.Close()
 	}
 	return errors.Join(err, l.lock.Close())

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 )
 
 // recover reads what is on disk, cuts a torn end and begins a new segment. A
@@ -47,7 +48,7 @@ func (l *Log) recover(replay func(seq uint64, payload []byte) error) ([]Fault, e
 			want = 0 // a gap before the next is met by the cursor
 			continue
 		}
-		fs, got, keep, err := l.recoverSegment(seg, i == len(segs)-1, want, replay)
+		fs, got, keep, err := l.recoverSegment(seg, want, replay)
 		faults = append(faults, fs...)
 		if err != nil {
 			return faults, err
@@ -62,14 +63,14 @@ func (l *Log) recover(replay func(seq uint64, payload []byte) error) ([]Fault, e
 	if err != nil {
 		return faults, err
 	}
-	l.file, l.segs, l.synced = f, append(l.segs, seg), l.nextSeq
+	l.file, l.ahead, l.segs, l.synced = f, seg.size, append(l.segs, seg), l.nextSeq
 	return faults, l.removeFiles(unneeded)
 }
 
 // recoverSegment replays one segment. want is the sequence number its first
 // frame should have; next is the one that must follow it. keep is false when
 // nothing is in it.
-func (l *Log) recoverSegment(seg segment, last bool, want uint64, replay func(uint64, []byte) error) (faults []Fault, next uint64, keep bool, err error) {
+func (l *Log) recoverSegment(seg segment, want uint64, replay func(uint64, []byte) error) (faults []Fault, next uint64, keep bool, err error) {
 	f, err := os.OpenFile(seg.path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, 0, false, err
@@ -79,31 +80,47 @@ func (l *Log) recoverSegment(seg segment, last bool, want uint64, replay func(ui
 	if want != 0 && seg.first > want {
 		faults = append(faults, gap(seg.path, 0, want, seg.first))
 	}
-	fs, end, size, err := readSegment(f, seg.salt, l.cfg.MaxPayload, func(seq uint64, payload []byte) error {
-		if seq < next {
+	var gaps []Fault
+	c, err := readSegment(f, seg.salt, l.cfg.MaxPayload, func(fr frame, at int64) error {
+		if fr.seq < next {
 			return nil // cannot be of this log in this place; never replay a frame twice
 		}
-		if seq > next {
-			faults = append(faults, gap(seg.path, 0, next, seq))
+		if fr.seq > next {
+			gaps = append(gaps, gap(seg.path, at, next, fr.seq))
 		}
-		next, keep = seq+1, true
-		return replay(seq, payload)
+		next, keep = fr.seq+1, true
+		return replay(fr.seq, fr.payload)
 	})
-	faults = append(faults, fs...)
+	faults = append(faults, mergeGaps(c.faults, gaps)...)
 	if err != nil {
 		return faults, next, keep, err
 	}
-	if end < size {
-		faults = append(faults, Fault{File: seg.path, Offset: end, Bytes: size - end, Torn: last, Text: "end of the file is no whole frame, cut"})
-		if err := cut(f, end); err != nil {
+	if c.rest {
+		faults = append(faults, Fault{File: seg.path, Offset: c.end, Bytes: c.size - c.end, Torn: true, Text: "end of the file is no whole frame, cut"})
+	}
+	if c.end < c.size {
+		if err := cut(f, c.end); err != nil {
 			return faults, next, keep, err
 		}
 	}
-	seg.size = end
+	seg.size = c.end
 	if keep {
 		l.segs = append(l.segs, seg)
 	}
 	return faults, next, keep, nil
+}
+
+// mergeGaps adds the gaps in the numbers to the damage that explains them.
+func mergeGaps(faults, gaps []Fault) []Fault {
+	for _, g := range gaps {
+		i := slices.IndexFunc(faults, func(f Fault) bool { return f.Offset < g.Offset && f.Offset+f.Bytes >= g.Offset })
+		if i >= 0 {
+			faults[i].Text += ": " + g.Text
+		} else {
+			faults = append(faults, g)
+		}
+	}
+	return faults
 }
 
 func cut(f *os.File, end int64) error {

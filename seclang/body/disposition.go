@@ -183,19 +183,17 @@ func (d *disposition) set(name, value string, quote byte) int {
 	case "name":
 		d.quotes(value, quote)
 		d.m.lastName = value
-		if p.name != "" {
+		if p.named {
 			return -14
 		}
-		p.name = value
+		p.name, p.named = value, true
 	case "filename":
 		d.quotes(value, quote)
 		d.m.lastFilename = value
-		if p.filename != "" {
+		if p.isFile {
 			return -15
 		}
-		// An empty file name makes no file: some back ends take the part for a
-		// field, so it has to be looked at as one.
-		p.filename, p.isFile = value, value != ""
+		p.filename, p.isFile = value, true
 	case "filename*":
 		if d.star != "" {
 			return -15
@@ -232,5 +230,5 @@ func isTokenChar(c byte) bool {
 }
 
 func dispositionProblem(code int, value string) string {
-	return fmt.Sprintf("Multipart: Invalid Content-Disposition header (%d): %s.", code, value)
+	return fmt.Sprintf("Multipart: Invalid Content-Disposition header (%d): %s.", code, escapeLog(value))
 }

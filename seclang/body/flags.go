@@ -17,8 +17,7 @@ type Flags struct {
 	InvalidPart          bool
 	InvalidHeaderFolding bool
 	FileLimitExceeded    bool
-	// UnmatchedBoundary is 0, or 1 when a line looks like a boundary and is
-	// none, or 2 when such a line was followed by a real boundary.
+	// UnmatchedBoundary is 1 when a line looks like a boundary and is none.
 	UnmatchedBoundary int
 }
 

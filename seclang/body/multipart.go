@@ -24,6 +24,7 @@ type Multipart struct {
 	dashed   string // "--" + boundary
 	r        *Result
 	err      string // first error; nothing is parsed after it
+	noType   bool   // the error is in the Content-Type
 
 	line      []byte // of the current line what earlier writes brought
 	lineStart bool   // line begins at the start of a line, not inside a long one
@@ -44,7 +45,8 @@ type Multipart struct {
 // part is the part being read.
 type part struct {
 	name, filename string
-	isFile         bool
+	named          bool  // a name was given, perhaps ""
+	isFile         bool  // a file name was given, perhaps ""
 	headers        []Arg // name and value, unfolded
 	lines          []string
 	value          []byte
@@ -60,6 +62,7 @@ func NewMultipart(c Config) *Multipart {
 	boundary, problem := m.flags.parseBoundary(c.ContentType)
 	if problem != "" {
 		m.fail(problem)
+		m.noType = true
 	}
 	m.boundary, m.dashed = boundary, "--"+boundary
 	return m
@@ -148,11 +151,6 @@ func (m *Multipart) boundaryLine(s string) bool {
 		m.almostBoundary(s)
 		return false
 	}
-	// A line that only looked like a boundary came before this real one: rules
-	// that test for "not 0" still match, those of CRS 4 that test for 1 let it pass.
-	if m.count > 0 && m.flags.UnmatchedBoundary == 1 {
-		m.flags.UnmatchedBoundary = 2
-	}
 	rest, final := strings.CutPrefix(rest, "--")
 	switch rest {
 	case "\r\n":
@@ -160,7 +158,7 @@ func (m *Multipart) boundaryLine(s string) bool {
 	case "\n":
 		m.flags.LFLine = true
 	default:
-		m.fail("Multipart: Invalid boundary: " + strings.TrimRight(s, "\r\n"))
+		m.fail("Multipart: Invalid boundary: " + escapeLog(s))
 		return false
 	}
 	m.endPart(final)
@@ -201,18 +199,26 @@ func (m *Multipart) closePart() {
 		m.r.PartHeaders = append(m.r.PartHeaders, Arg{Name: p.name, Value: l, Offset: -1})
 	}
 	switch {
-	case p.name == "":
+	case !p.named:
 		m.flags.InvalidPart = true
+		return
 	case p.isFile:
 		f := m.store.finish(p.file)
 		f.Field, f.Name, f.Offset = p.name, p.filename, p.offset
 		f.ContentType = p.header("content-type")
 		m.r.Files = append(m.r.Files, f)
-	case len(m.r.Args) >= m.c.ArgumentsLimit:
-		m.r.TooManyArgs = true
-	default:
-		m.r.Args = append(m.r.Args, Arg{Name: p.name, Value: string(p.value), Offset: p.offset})
+		// Back ends disagree whether filename="" makes a file or a field. It is
+		// looked at as both, as long as it is small enough to be a field.
+		if p.filename != "" || f.Path != "" {
+			return
+		}
+		p.value = []byte(f.Content)
 	}
+	if len(m.r.Args) >= m.c.ArgumentsLimit {
+		m.r.TooManyArgs = true
+		return
+	}
+	m.r.Args = append(m.r.Args, Arg{Name: p.name, Value: string(p.value), Offset: p.offset})
 }
 
 // data adds a line to the value of the part, holding back its end.
@@ -263,7 +269,11 @@ func (m *Multipart) Result() *Result {
 		m.unfinished("")
 	}
 	r := m.r
-	if m.err != "" {
+	switch {
+	case m.err == "":
+	case m.noType:
+		r.Error = m.err // mod_security2 writes these without a prefix
+	default:
 		r.Error = "Multipart parsing error: " + m.err
 	}
 	m.flags.FileLimitExceeded = m.store.limited
@@ -289,7 +299,7 @@ func (m *Multipart) Result() *Result {
 // unfinished keeps the part that the error or the limit cut, so that rules can
 // look at it: a back end may take it.
 func (m *Multipart) unfinished(rest string) {
-	if m.part == nil || m.part.name == "" {
+	if m.part == nil || !m.part.named {
 		m.part = nil
 		return
 	}
@@ -297,4 +307,22 @@ func (m *Multipart) unfinished(rest string) {
 		m.data(rest)
 	}
 	m.closePart()
+}
+
+// escapeLog writes control characters and bytes that are not ASCII as ModSecurity's log does.
+func escapeLog(s string) string {
+	b := make([]byte, 0, len(s))
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= ' ' && c < 0x7f && c != '\\':
+			b = append(b, c)
+		case c == '\\':
+			b = append(b, `\\`...)
+		case c >= '\b' && c <= '\r':
+			b = append(b, '\\', "btnvfr"[c-'\b'])
+		default:
+			b = fmt.Appendf(b, `\x%02x`, c)
+		}
+	}
+	return string(b)
 }

@@ -52,7 +52,7 @@ func (m *Multipart) endHeaders() {
 		return
 	}
 	switch {
-	case p.name == "":
+	case !p.named:
 		m.fail("Multipart: Content-Disposition header missing name field.")
 	case p.isFile && !strings.Contains(value, "filename=") && !strings.Contains(value, "filename*="):
 		// Back ends with a cruder parser would not see the file name that we see.
@@ -92,13 +92,13 @@ func (m *Multipart) newHeader(s, line string) {
 	name, value, found := strings.Cut(line, ":")
 	switch {
 	case !found:
-		m.fail("Multipart: Invalid part header (colon missing): " + line + ".")
+		m.fail("Multipart: Invalid part header (colon missing): " + escapeLog(s) + ".")
 		return
 	case name == "":
 		m.fail("Multipart: Invalid part header (header name missing).")
 		return
 	case p.headerSeen(name):
-		m.fail("Multipart: Duplicate part header: " + name + ".")
+		m.fail("Multipart: Duplicate part header: " + escapeLog(name) + ".")
 		return
 	}
 	p.headers = append(p.headers, Arg{Name: strings.Clone(name), Value: strings.Clone(strings.TrimLeft(value, " \t")), Offset: m.offset + len(s) - len(value)})

@@ -49,8 +49,6 @@ func (c *compiler) compileStep(r *rule, a actionText) {
 		if r.sanBytes, err = parseBytesRange(a.arg); err == nil {
 			r.sanMatched = true
 		}
-	case "xmlns":
-		err = c.xmlNamespace(r, a.arg)
 	}
 	if err != nil {
 		c.fail(err)

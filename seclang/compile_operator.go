@@ -2,20 +2,23 @@ package seclang
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
+	"github.com/trapline/trapline/seclang/body"
 	"github.com/trapline/trapline/seclang/match"
 )
 
 // source is one variable with one selector: the unit in which values are collected once for all rules.
 type source struct {
-	v    varID
-	sel  selector
-	slot int32 // of a TX variable named outright, -1 otherwise
+	v     varID
+	sel   selector
+	slot  int32       // of a TX variable named outright, -1 otherwise
+	xpath *body.XPath // of XML:expression
 }
 
 // source interns what a target looks at.
-func (c *compiler) source(t target) int {
+func (c *compiler) source(t target, ns map[string]string) int {
 	key := t.v.String() + ":" + t.sel.String()
 	if t.sel.rx != nil {
 		key += "\x00rx"
@@ -24,7 +27,7 @@ func (c *compiler) source(t target) int {
 		key = lower(key)
 	}
 	if t.v == vXML {
-		key = "XML:" + t.sel.key
+		key = fmt.Sprint("XML:", t.sel.key, ns)
 	}
 	if id, ok := c.srcIDs[key]; ok {
 		return id
@@ -32,6 +35,12 @@ func (c *compiler) source(t target) int {
 	s := source{v: t.v, sel: t.sel, slot: -1}
 	if t.v == vTX && t.sel.key != "" && t.sel.rx == nil {
 		s.slot = c.txSlot(t.sel.key)
+	}
+	if t.v == vXML && t.sel.key != "" {
+		var err error
+		if s.xpath, err = body.CompileXPath(t.sel.key, ns); err != nil {
+			c.fail(err)
+		}
 	}
 	id := len(c.e.sources)
 	c.srcIDs[key] = id

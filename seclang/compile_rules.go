@@ -131,12 +131,14 @@ func (c *compiler) compileOne(t *ruleText, starter *rule) *rule {
 		r.phase = starter.phase
 	}
 	r.raw = t.raw()
+	ns := c.namespaces(t)
 	for _, x := range t.targets {
 		if x.except {
 			r.except = append(r.except, x)
 			continue
 		}
-		x.src = c.source(x)
+		x.src = c.source(x, ns)
+		c.e.extractFiles = c.e.extractFiles || x.v == vFilesTmpNames
 		r.targets = append(r.targets, x)
 	}
 	c.compileActions(r, t)
@@ -329,4 +331,24 @@ func (c *compiler) checkSkips() {
 			c.warn(fmt.Sprintf("skipAfter:%s has no SecMarker of that name: it skips to the end of the phase", r.skipAfter))
 		}
 	}
+}
+
+// namespaces are the prefixes that xmlns:prefix=uri actions declare.
+func (c *compiler) namespaces(t *ruleText) map[string]string {
+	var ns map[string]string
+	for _, a := range t.actions {
+		if a.name != "xmlns" {
+			continue
+		}
+		prefix, uri, ok := strings.Cut(a.arg, "=")
+		if !ok {
+			c.fail(fmt.Errorf("xmlns:%s, expected prefix=uri", a.arg))
+			continue
+		}
+		if ns == nil {
+			ns = map[string]string{}
+		}
+		ns[prefix] = strings.Trim(uri, `"'`)
+	}
+	return ns
 }

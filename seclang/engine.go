@@ -64,18 +64,18 @@ type Engine struct {
 	groups      int // number of (source, chain) pairs with literal-driven rules
 	txCaptures  [10]int32
 
-	collections *collection.Store
-	opEnv       opEnv
-	unicode     *transform.UnicodeMap
-	logger      *slog.Logger
-	now         func() time.Time
-	readFile    func(string) ([]byte, error)
-	honeytrap   bool
-	initIP      bool           // Defaults.Article opens ip before every rule
-	openFirst   bool           // openers run before every rule
-	openers     []*initcolStep // unconditional initcol of the honeytrap rules' own files
-	needsBody   bool
-	pool        *sync.Pool
+	collections  *collection.Store
+	opEnv        opEnv
+	unicode      *transform.UnicodeMap
+	logger       *slog.Logger
+	now          func() time.Time
+	readFile     func(string) ([]byte, error)
+	honeytrap    bool
+	initIP       bool           // Defaults.Article opens ip before every rule
+	openFirst    bool           // openers run before every rule
+	openers      []*initcolStep // unconditional initcol of the honeytrap rules' own files
+	extractFiles bool           // some rule reads uploads by their file name
+	pool         *sync.Pool
 }
 
 // Compile turns directives into an Engine. Its error joins one *Error for each fault, with what was found and expected.

@@ -13,5 +13,3 @@ func (c *compiler) loadScript(path string) *script {
 func (c *compiler) newExec(string) (step, error) { return nil, errors.New("exec is not loaded") }
 
 func (tx *Transaction) runScript(*rule) bool { return false }
-
-func (c *compiler) xmlNamespace(*rule, string) error { return nil }

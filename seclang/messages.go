@@ -1,9 +1,11 @@
 package seclang
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/trapline/trapline/audit"
+	"github.com/trapline/trapline/seclang/match"
 )
 
 // note keeps a match for the audit record. Macros are expanded now, because later rules change what they name.
@@ -46,9 +48,22 @@ func (tx *Transaction) noteText(text string) {
 	}
 }
 
+// noteFault keeps what is wrong with a body: the fault by itself does not make the transaction relevant.
+func (tx *Transaction) noteFault(text string) {
+	if len(tx.matches) < maxMatches {
+		tx.matches = append(tx.matches, audit.Match{Phase: 2, Text: text})
+	}
+}
+
 // operatorError keeps what an operator could not do; the match limit shows as MSC_PCRE_LIMITS_EXCEEDED.
 func (tx *Transaction) operatorError(err error) {
-	tx.pcreError = true
+	if errors.Is(err, match.ErrLimit) {
+		tx.pcreError = true
+	}
+	tx.operatorNote(err)
+}
+
+func (tx *Transaction) operatorNote(err error) {
 	if len(tx.notes) < 20 {
 		tx.notes = append(tx.notes, err.Error())
 	}
@@ -147,4 +162,19 @@ func oneLine(s string) string {
 	}, s)
 }
 
-func (tx *Transaction) fillBody(*audit.Record) {}
+// fillBody adds what only the body's processor knows: the uploaded files and the form that stands for part C.
+func (tx *Transaction) fillBody(r *audit.Record) {
+	p := tx.request.parsed
+	if p == nil {
+		return
+	}
+	if p.Fake != nil && strings.Contains(r.Parts, "I") {
+		r.FakeBody = p.Fake
+	}
+	for i := range p.Files {
+		r.Files = append(r.Files, audit.File{Size: p.Files[i].Size, Name: p.Files[i].Name, Field: p.Files[i].Field, ContentType: p.Files[i].ContentType})
+	}
+	if keep := tx.e.settings.UploadKeepFiles; keep == "On" || keep == "RelevantOnly" && tx.auditForced > 0 {
+		p.Keep()
+	}
+}

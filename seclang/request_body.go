@@ -3,20 +3,26 @@ package seclang
 import (
 	"strconv"
 	"strings"
+
+	"github.com/trapline/trapline/seclang/body"
 )
 
 // requestBody is the body of the request and what its processor made of it.
 type requestBody struct {
-	body      []byte
-	size      int64 // bytes received
-	partial   bool
-	processor string
+	body      []byte // what is inspected as bytes: all of it, or of multipart what fits SecRequestBodyInMemoryLimit
+	text      string // body as one string, made when it is asked for
+	size      int64  // bytes received
+	inspected int64  // bytes given to the processor
+	limited   bool   // SecRequestBodyLimit cut it
 	args      []field
+	parsed    *body.Result
+	parts     *body.Multipart // while a multipart body arrives
 	err       string
-	stream    string
-	rewritten bool
 	urlError  bool
-	inbound   bool // INBOUND_DATA_ERROR
+	done      bool
+
+	stream    string // STREAM_INPUT_BODY after @rsub
+	rewritten bool
 }
 
 func (b *requestBody) reuse(old *requestBody) {
@@ -26,7 +32,15 @@ func (b *requestBody) reuse(old *requestBody) {
 	b.args = old.args[:0]
 }
 
-func (b *requestBody) close() error { return nil }
+func (b *requestBody) close() error {
+	if b.parts != nil && b.parsed == nil {
+		b.parsed = b.parts.Result() // an upload that was cut off: its files go
+	}
+	if b.parsed == nil {
+		return nil
+	}
+	return b.parsed.Close()
+}
 
 // chooseProcessor picks the processor by the Content-Type; ctl:requestBodyProcessor may change it in phase 1.
 func (tx *Transaction) chooseProcessor() {
@@ -45,53 +59,119 @@ func (tx *Transaction) chooseProcessor() {
 func (tx *Transaction) WriteRequestBody(p []byte) (kept int, it *Interruption) {
 	q := &tx.request
 	q.size += int64(len(p))
-	if tx.interruption != nil || tx.mode == ModeOff || !tx.ctl.requestBodyAccess {
+	if tx.interruption != nil || tx.mode == ModeOff || !tx.ctl.requestBodyAccess || q.done {
 		return 0, tx.interruption
 	}
-	room := tx.ctl.requestBodyLimit - int64(len(q.body))
-	if int64(len(p)) <= room {
-		q.body = append(q.body, p...)
+	room := max(tx.ctl.requestBodyLimit-q.inspected, 0)
+	if int64(len(p)) > room {
+		q.limited = true
+		if tx.e.settings.RequestBodyLimitAction == LimitReject && tx.mode == ModeOn {
+			tx.noteText("Request body is larger than the configured limit (" + strconv.FormatInt(tx.ctl.requestBodyLimit, 10) + ").")
+			tx.interruption = &Interruption{Action: "deny", Status: statusBodyLimit, Phase: max(tx.phase, 1)}
+			return 0, tx.interruption
+		}
+		p = p[:room]
+	}
+	q.inspected += int64(len(p))
+	if tx.ctl.processor == "MULTIPART" {
+		if q.parts == nil {
+			q.parts = body.NewMultipart(tx.bodyConfig())
+		}
+		_, _ = q.parts.Write(p) // never fails
+		room := tx.e.settings.RequestBodyInMemoryLimit - int64(len(q.body))
+		q.body = append(q.body, p[:max(0, min(room, int64(len(p))))]...)
 		return len(p), nil
 	}
-	q.partial, q.inbound = true, true
-	if tx.e.settings.RequestBodyLimitAction == LimitReject && tx.mode == ModeOn {
-		tx.noteText("Request body (Content-Length) is larger than the configured limit (" + strconv.FormatInt(tx.ctl.requestBodyLimit, 10) + ").")
-		tx.interruption = &Interruption{Action: "deny", Status: 413, Phase: 2}
-		return 0, tx.interruption
+	q.body = append(q.body, p...)
+	return len(p), nil
+}
+
+// statusBodyLimit is what a body over SecRequestBodyLimit is answered with, as libmodsecurity does; mod_security2
+// leaves it to Apache, which says 413.
+const statusBodyLimit = 403
+
+func (tx *Transaction) bodyConfig() body.Config {
+	s := &tx.e.settings
+	c := body.Config{
+		ContentType: tx.request.header("Content-Type"), Separator: s.ArgumentSeparator, ArgumentsLimit: s.ArgumentsLimit,
+		JSONDepth: s.RequestBodyJSONDepthLimit, NoFilesLimit: s.RequestBodyNoFilesLimit,
+		UploadFileLimit: s.UploadFileLimit, TmpDir: s.TmpDir, UploadDir: s.UploadDir, FileMode: s.UploadFileMode,
+		KeepFiles: s.UploadKeepFiles != "Off", Extract: tx.e.extractFiles, MemoryLimit: s.RequestBodyInMemoryLimit, ID: tx.id,
+		Fake: strings.ContainsAny(tx.auditParts, "I"),
 	}
-	kept = int(max(room, 0))
-	q.body = append(q.body, p[:kept]...)
-	return kept, nil
+	switch lower(tx.ctl.parseXMLIntoArgs) {
+	case "on":
+		c.XMLArgs = body.XMLArgsOn
+	case "onlyargs":
+		c.XMLArgs = body.XMLArgsOnly
+	}
+	return c
 }
 
 // RequestBody parses the body and runs phase 2. It is called for every request, also without a body.
 func (tx *Transaction) RequestBody() *Interruption {
-	tx.processBody()
+	if tx.mode != ModeOff && tx.interruption == nil {
+		tx.processBody()
+	}
 	return tx.runPhase(2)
 }
 
 func (tx *Transaction) processBody() {
 	q := &tx.request
-	if len(q.body) == 0 || tx.mode == ModeOff {
+	if q.done {
 		return
 	}
-	if tx.ctl.processor == "URLENCODED" {
-		q.args, q.urlError = tx.parseQuery(q.args[:0], string(q.body))
-		tx.changed(vArgs, vArgsPost, vArgsNames, vArgsPostNames)
+	q.done = true
+	if !tx.ctl.requestBodyAccess || q.inspected == 0 && tx.ctl.processor != "MULTIPART" {
+		return
+	}
+	switch tx.ctl.processor {
+	case "":
+		return
+	case "MULTIPART":
+		if q.parts == nil {
+			if q.size == 0 && tx.request.header("Content-Length") == "" && tx.request.header("Transfer-Encoding") == "" {
+				return // a Content-Type without a body is no multipart error
+			}
+			q.parts = body.NewMultipart(tx.bodyConfig())
+			_, _ = q.parts.Write(q.body)
+		}
+		q.parsed = q.parts.Result()
+		if limit := tx.e.settings.RequestBodyNoFilesLimit; q.parsed.Error == "" && limit > 0 && q.parsed.NoFilesLength > limit {
+			q.parsed.Error = "Request body excluding files is bigger than the maximum expected."
+		}
+	default:
+		q.parsed = body.Parse(tx.ctl.processor, tx.bodyText(), tx.bodyConfig())
+	}
+	q.err, q.urlError = q.parsed.Error, q.parsed.InvalidEncoding
+	for i := range q.parsed.Args {
+		q.args = append(q.args, field{q.parsed.Args[i].Name, q.parsed.Args[i].Value})
+	}
+	tx.changed(vArgs, vArgsPost, vArgsNames, vArgsPostNames, vFiles, vFilesNames, vFilesSizes, vFilesTmpNames,
+		vFilesTmpContent, vMultipartName, vMultipartFilename, vMultipartPartHeaders, vXML)
+	if q.err != "" && tx.ctl.processor != "URLENCODED" {
+		tx.noteFault(q.err)
 	}
 }
 
-// parseQuery splits a query string or a form into decoded names and values.
+// bodyText is the body as one string.
+func (tx *Transaction) bodyText() string {
+	q := &tx.request
+	if len(q.text) != len(q.body) {
+		q.text = string(q.body)
+	}
+	return q.text
+}
+
+// parseQuery splits a query string into decoded names and values.
 func (tx *Transaction) parseQuery(dst []field, s string) ([]field, bool) {
-	bad := false
-	for s != "" && len(dst) < tx.e.settings.ArgumentsLimit {
-		one, rest, _ := strings.Cut(s, string(tx.e.settings.ArgumentSeparator))
-		s = rest
-		if one == "" {
-			continue
+	args, bad := body.ParseForm(s, tx.e.settings.ArgumentSeparator, 0)
+	for i := range args {
+		if len(dst) >= tx.e.settings.ArgumentsLimit {
+			tx.request.err = "SecArgumentsLimit exceeded"
+			break
 		}
-		name, value, _ := strings.Cut(one, "=")
-		dst = append(dst, field{name, value})
+		dst = append(dst, field{args[i].Name, args[i].Value})
 	}
 	return dst, bad
 }

@@ -3,20 +3,22 @@ package seclang
 import (
 	"strconv"
 	"strings"
+
+	"github.com/trapline/trapline/seclang/body"
 )
 
 // response is what the application answered.
 type response struct {
 	status  int
 	proto   string
-	line    string
 	headers []field
 	body    []byte
 	size    int64
 	partial bool // a limit cut the body
-	done    bool
 	changed bool
 	out     string // STREAM_OUTPUT_BODY after @rsub
+	text    string // body, decoded
+	decoded bool
 }
 
 // ResponseLine sets what the status line says. proto is as "HTTP/1.1".
@@ -127,4 +129,36 @@ func (tx *Transaction) replaceStream(x *ref, out string) {
 	case vStreamOutputBody:
 		tx.response.out, tx.response.changed = out, true
 	}
+}
+
+// responseText is RESPONSE_BODY and STREAM_OUTPUT_BODY.
+func (tx *Transaction) responseText(v varID) (string, bool) {
+	a := &tx.response
+	if v == vStreamOutputBody {
+		if !tx.e.settings.StreamOutBody || tx.phase < 4 {
+			return "", false
+		}
+		if a.changed {
+			return a.out, true
+		}
+	}
+	if tx.phase < 4 || !tx.ctl.responseBodyAccess || len(a.body) == 0 {
+		return "", false
+	}
+	if !a.decoded {
+		a.decoded = true
+		a.text = tx.decodeResponse()
+	}
+	return a.text, true
+}
+
+// decodeResponse undoes the body's content coding for inspection; what is sent stays as it is.
+func (tx *Transaction) decodeResponse() string {
+	a := &tx.response
+	if enc := a.header("Content-Encoding"); enc != "" {
+		if plain, err := body.Decompress(enc, a.body, max(tx.ctl.responseBodyLimit, int64(len(a.body)))); err == nil || len(plain) > 0 {
+			return string(plain)
+		}
+	}
+	return string(a.body)
 }

@@ -1,6 +1,11 @@
 package seclang
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+
+	"github.com/trapline/trapline/seclang/body"
+)
 
 // bodyScalar are the variables about the request body and its parsing.
 func (tx *Transaction) bodyScalar(v varID) (string, bool) {
@@ -14,17 +19,184 @@ func (tx *Transaction) bodyScalar(v varID) (string, bool) {
 		return q.err, q.err != ""
 	case vUrlencodedError:
 		return flag(q.urlError || q.getError), true
+	case vInboundDataError:
+		return flag(q.limited), true
 	case vRequestBody:
-		return string(q.body), len(q.body) > 0
+		// Of multipart bodies mod_security2 keeps no text unless it is told to.
+		if tx.ctl.processor == "MULTIPART" && !tx.ctl.forceRequestBody || !q.done {
+			return "", false
+		}
+		return tx.bodyText(), len(q.body) > 0
 	case vRequestBodyLength:
-		return strconv.FormatInt(q.size, 10), true
+		return strconv.FormatInt(q.size, 10), q.done
+	case vStreamInputBody:
+		if !tx.e.settings.StreamInBody || !q.done {
+			return "", false
+		}
+		if q.rewritten {
+			return q.stream, true
+		}
+		return tx.bodyText(), true
+	case vFullRequest:
+		return tx.fullRequest(), true
+	case vFullRequestLength:
+		return formatInt(int64(len(tx.fullRequest()))), true
+	case vFilesCombinedSize:
+		return strconv.FormatInt(tx.filesSize(), 10), true
+	}
+	return tx.multipartFlag(v)
+}
+
+// fullRequest is the request line, the headers and the body.
+func (tx *Transaction) fullRequest() string {
+	q := &tx.request
+	if q.hasHead {
+		head := strings.TrimRight(q.head, "\r\n")
+		return head + "\r\n\r\n" + tx.bodyText()
+	}
+	var b strings.Builder
+	b.WriteString(q.line)
+	b.WriteString("\r\n")
+	for i := range q.headers {
+		b.WriteString(q.headers[i].name + ": " + q.headers[i].value + "\r\n")
+	}
+	b.WriteString("\r\n")
+	b.WriteString(tx.bodyText())
+	return b.String()
+}
+
+func (tx *Transaction) files() []body.File {
+	if tx.request.parsed == nil {
+		return nil
+	}
+	return tx.request.parsed.Files
+}
+
+func (tx *Transaction) filesSize() (n int64) {
+	for i := range tx.files() {
+		n += tx.files()[i].Size
+	}
+	return n
+}
+
+func (tx *Transaction) multipartFlag(v varID) (string, bool) {
+	var f body.Flags
+	if p := tx.request.parsed; p != nil && p.Processor == "MULTIPART" {
+		f = p.Multipart
+	}
+	switch v {
+	case vMultipartStrictError:
+		return flag(f.Strict()), true
+	case vMultipartUnmatchedBoundary:
+		return formatInt(int64(f.UnmatchedBoundary)), true
+	case vMultipartBoundaryQuoted:
+		return flag(f.BoundaryQuoted), true
+	case vMultipartBoundaryWhitespace:
+		return flag(f.BoundaryWhitespace), true
+	case vMultipartCrlfLfLines:
+		return flag(f.CRLFAndLF()), true
+	case vMultipartDataAfter:
+		return flag(f.DataAfter), true
+	case vMultipartDataBefore:
+		return flag(f.DataBefore), true
+	case vMultipartFileLimitExceeded:
+		return flag(f.FileLimitExceeded), true
+	case vMultipartHeaderFolding:
+		return flag(f.HeaderFolding), true
+	case vMultipartInvalidHeaderFolding:
+		return flag(f.InvalidHeaderFolding), true
+	case vMultipartInvalidPart:
+		return flag(f.InvalidPart), true
+	case vMultipartInvalidQuoting:
+		return flag(f.InvalidQuoting), true
+	case vMultipartLfLine:
+		return flag(f.LFLine), true
+	case vMultipartMissingSemicolon:
+		return flag(f.SemicolonMissing), true
 	}
 	return "", false
 }
 
-func (tx *Transaction) responseText(varID) (string, bool) {
-	return string(tx.response.body), len(tx.response.body) > 0
+// eachOfBody yields what the body's processor found: files, part headers, XML.
+func (tx *Transaction) eachOfBody(s *source, yield func(key, val string)) {
+	p := tx.request.parsed
+	if p == nil {
+		return
+	}
+	switch s.v {
+	case vFiles:
+		for i := range p.Files {
+			yield(p.Files[i].Field, p.Files[i].Name)
+		}
+	case vFilesNames:
+		for i := range p.Files {
+			yield(p.Files[i].Field, p.Files[i].Field)
+		}
+	case vFilesSizes:
+		for i := range p.Files {
+			yield(p.Files[i].Field, strconv.FormatInt(p.Files[i].Size, 10))
+		}
+	case vFilesTmpNames:
+		for i := range p.Files {
+			if p.Files[i].Path != "" {
+				yield(p.Files[i].Path, p.Files[i].Path)
+			}
+		}
+	case vFilesTmpContent:
+		for i := range p.Files {
+			yield(p.Files[i].Field, tx.fileContent(&p.Files[i]))
+		}
+	case vMultipartName:
+		if p.MultipartName != "" {
+			yield(p.MultipartName, p.MultipartName)
+		}
+	case vMultipartFilename:
+		if p.MultipartFilename != "" {
+			yield(p.MultipartFilename, p.MultipartFilename)
+		}
+	case vMultipartPartHeaders:
+		for i := range p.PartHeaders {
+			yield(p.PartHeaders[i].Name, p.PartHeaders[i].Value)
+		}
+	case vXML:
+		tx.eachXML(s, yield)
+	}
 }
 
-// eachOfBody yields what the body's processor found: files, part headers, XML.
-func (tx *Transaction) eachOfBody(*source, func(key, val string)) {}
+// maxFileContent bounds FILES_TMP_CONTENT of a file that was spooled to disk.
+const maxFileContent = 16 << 20
+
+func (tx *Transaction) fileContent(f *body.File) string {
+	if f.Path == "" || f.Content != "" {
+		return f.Content
+	}
+	if f.Size > maxFileContent {
+		return ""
+	}
+	b, err := defaultReadFile(f.Path) // a file of ours, not one of the configuration
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+// eachXML evaluates the XPath of XML:expression; without one it yields a single note that there is a document, as
+// mod_security2 does.
+func (tx *Transaction) eachXML(s *source, yield func(key, val string)) {
+	doc := tx.request.parsed.XML
+	if doc == nil {
+		return
+	}
+	if s.xpath == nil {
+		yield("", "[XML document tree]")
+		return
+	}
+	found, err := doc.Select(s.xpath)
+	if err != nil {
+		tx.operatorNote(err)
+		return
+	}
+	for i := range found {
+		yield(s.sel.key, found[i].Value)
+	}
+}

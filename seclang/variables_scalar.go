@@ -88,7 +88,6 @@ func pathInfo(p string) string {
 }
 
 func (tx *Transaction) movingScalar(v varID) (string, bool) {
-	q := &tx.request
 	switch v {
 	case vMatchedVar:
 		return tx.matched.value, tx.matched.any
@@ -106,8 +105,6 @@ func (tx *Transaction) movingScalar(v varID) (string, bool) {
 		return flag(tx.pcreError), true
 	case vSdbmDeleteError:
 		return "0", true
-	case vInboundDataError:
-		return flag(q.inbound), true
 	case vOutboundDataError:
 		return flag(tx.response.partial), true
 	case vArgsCombinedSize:

@@ -31,7 +31,10 @@ func (c *conn) http1(ctx context.Context, x *exchange) bool {
 	defer x.done()
 	x.head(head.Raw)
 
-	status := headStatus(head, verdict)
+	status := 0
+	if x.stop == nil {
+		status = headStatus(head, verdict)
+	}
 	var faults []wire.Fault
 	switch {
 	case verdict == wire.TooLong:
@@ -255,20 +258,37 @@ func targetStatus(target string) int {
 			status = http.StatusNotFound
 		}
 	}
+	if climbs(path) {
+		return http.StatusBadRequest
+	}
+	return status
+}
+
+// climbs is true for a path that leaves the root, dots encoded or not.
+func climbs(path string) bool {
 	depth := 0
-	dots := strings.NewReplacer("%2e", ".", "%2E", ".")
 	for part := range strings.SplitSeq(path[1:], "/") {
-		switch dots.Replace(part) {
-		case "", ".":
-		case "..":
-			if depth--; depth < 0 {
-				return http.StatusBadRequest
+		dots := 0
+		for rest := part; rest != ""; dots++ {
+			if rest[0] == '.' {
+				rest = rest[1:]
+			} else if len(rest) >= 3 && strings.EqualFold(rest[:3], "%2e") {
+				rest = rest[3:]
+			} else {
+				dots = -1
+				break
 			}
-		default:
+		}
+		switch {
+		case dots == 2:
+			if depth--; depth < 0 {
+				return true
+			}
+		case part != "" && dots != 1:
 			depth++
 		}
 	}
-	return status
+	return false
 }
 
 func isHex(c byte) bool {

@@ -80,6 +80,8 @@ func tolerated(name string) string {
 	switch name {
 	case "JSON/dotted key":
 		return "mod_security2 takes the dot in a key for its own separator and loses the prefix"
+	case "MULTIPART/space before colon":
+		return "refused by name, as in version 2.9.8 and later"
 	case "MULTIPART/star":
 		return "filename* is understood, as in version 3 and by back ends"
 	case "MULTIPART/empty file name":

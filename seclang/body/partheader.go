@@ -97,6 +97,9 @@ func (m *Multipart) newHeader(s, line string) {
 	case name == "":
 		m.fail("Multipart: Invalid part header (header name missing).")
 		return
+	case strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' }):
+		m.fail("Multipart: Invalid part header (contains invalid character): " + escapeLog(s) + ".")
+		return
 	case p.headerSeen(name):
 		m.fail("Multipart: Duplicate part header: " + escapeLog(name) + ".")
 		return

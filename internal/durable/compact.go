@@ -117,7 +117,11 @@ func (l *Log) readSnapshot(replay func(uint64, []byte) error) (faults []Fault, e
 	defer func() { err = errors.Join(err, f.Close()) }()
 	var read, counted uint64
 	whole := false
-	c, err := readSegment(f, l.snap.salt, l.cfg.MaxPayload, func(fr frame, _ int64) error {
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	c, err := readSegment(f, l.snap.path, st.Size(), l.snap.salt, l.cfg.MaxPayload, func(fr frame, _ int64) error {
 		if fr.seq == 0 {
 			if len(fr.payload) == 8 {
 				whole, counted = true, binary.LittleEndian.Uint64(fr.payload)

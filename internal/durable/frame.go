@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 )
 
 // A segment file is fileMark and then frames:
@@ -205,30 +204,26 @@ type contents struct {
 	rest   bool  // bytes that are neither frames nor zeros lie after end
 }
 
-// readSegment hands every frame of the file to fn.
-func readSegment(f *os.File, s salt, maxPayload int, fn func(fr frame, at int64) error) (c contents, err error) {
-	st, err := f.Stat()
-	if err != nil {
-		return c, err
-	}
-	c.size = st.Size()
+// readSegment hands every frame of the file f, called name, to fn.
+func readSegment(f io.ReaderAt, name string, size int64, s salt, maxPayload int, fn func(fr frame, at int64) error) (c contents, err error) {
+	c.size = size
 	sc := newScanner(f, s, maxPayload)
 	c.end = min(c.size, int64(len(fileMark)))
 	if head := sc.need(0, len(fileMark)); string(head) != fileMark && c.size >= int64(len(fileMark)) {
-		c.faults = append(c.faults, Fault{File: f.Name(), Bytes: int64(len(fileMark)), Text: "file mark damaged"})
+		c.faults = append(c.faults, Fault{File: name, Bytes: int64(len(fileMark)), Text: "file mark damaged"})
 	}
-	unsure := len(c.faults) // faults from here on may be of the last write, which nobody was told is durable
+	unsure := 0 // faults from here on may be of the last write, which nobody was told is durable
 	for {
 		at := sc.off
 		fr, skipped, ok := sc.next()
 		if sc.fatal != nil {
-			return c, fmt.Errorf("read %s: %w", f.Name(), sc.fatal)
+			return c, fmt.Errorf("read %s: %w", name, sc.fatal)
 		}
 		if !ok {
 			break
 		}
 		if skipped > 0 {
-			c.faults = append(c.faults, Fault{File: f.Name(), Offset: at, Bytes: skipped, Text: "damaged frames skipped"})
+			c.faults = append(c.faults, Fault{File: name, Offset: at, Bytes: skipped, Text: "damaged frames skipped"})
 		}
 		if fr.first {
 			unsure = len(c.faults)

@@ -81,7 +81,11 @@ func (l *Log) recoverSegment(seg segment, want uint64, replay func(uint64, []byt
 		faults = append(faults, gap(seg.path, 0, want, seg.first))
 	}
 	var gaps []Fault
-	c, err := readSegment(f, seg.salt, l.cfg.MaxPayload, func(fr frame, at int64) error {
+	st, err := f.Stat()
+	if err != nil {
+		return faults, next, false, err
+	}
+	c, err := readSegment(f, seg.path, st.Size(), seg.salt, l.cfg.MaxPayload, func(fr frame, at int64) error {
 		if fr.seq < next {
 			return nil // cannot be of this log in this place; never replay a frame twice
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/trapline/trapline/seclang/match"
+	"github.com/trapline/trapline/seclang/operator"
 )
 
 // compiler holds what Compile learns on its way. It is thrown away afterwards.
@@ -26,11 +27,13 @@ type compiler struct {
 
 	e       *Engine
 	builder *match.Builder
+	env     operator.Env
 	bits    map[string]int
 	srcIDs  map[string]int
 	chainID map[string]int
 	transID map[string]uint8
 	txSlots map[string]int32
+	runtime bool // expanding a text of a transaction
 	marked  map[string]bool
 
 	ownInit, foreignInit bool // initcol:ip in the files of the honeytrap rules, and in others

@@ -1,12 +1,12 @@
 package seclang
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/trapline/trapline/seclang/body"
 	"github.com/trapline/trapline/seclang/match"
+	"github.com/trapline/trapline/seclang/operator"
 )
 
 // source is one variable with one selector: the unit in which values are collected once for all rules.
@@ -59,18 +59,16 @@ func (c *compiler) compileOperator(r *rule) {
 			r.argOf = nil
 		}
 	}
-	op, err := newOperator(r.opName, arg, c.envFor(r))
+	op, err := operator.New(r.opName, arg, c.envFor(r))
 	if err != nil {
-		if text, ok := warningOnly(err); ok {
-			c.warn("@" + r.opName + ": " + text)
-		} else {
-			c.fail(err)
-			return
+		if !operator.Known(r.opName) {
+			err = unknown("operator", "@"+r.opName, atNames())
 		}
-	}
-	if op == nil {
-		r.op = neverMatches{}
+		c.fail(err)
 		return
+	}
+	if name == "inspectfile" {
+		c.loadInspector(arg)
 	}
 	r.op = op
 	r.always = true
@@ -97,15 +95,10 @@ func (c *compiler) compileOperator(r *rule) {
 	r.always = false
 }
 
-// warningOnly tells errors that only mean a rule can never match here from those that stop the load.
-func warningOnly(err error) (string, bool) {
-	if errors.Is(err, errUnavailable) {
-		return err.Error(), true
+func atNames() []string {
+	names := operator.Names()
+	for i := range names {
+		names[i] = "@" + names[i]
 	}
-	return "", false
+	return names
 }
-
-// neverMatches stands in for an operator that cannot exist in this process.
-type neverMatches struct{}
-
-func (neverMatches) Match(string, string, *opResult) bool { return false }

@@ -65,7 +65,7 @@ type Engine struct {
 	txCaptures  [10]int32
 
 	collections  *collection.Store
-	opEnv        opEnv
+	scripts      map[string]*script // Lua files of @inspectFile, by name as written
 	unicode      *transform.UnicodeMap
 	logger       *slog.Logger
 	now          func() time.Time

@@ -31,7 +31,3 @@ func (c *compiler) finish() *Engine {
 	e.pool = &sync.Pool{}
 	return e
 }
-
-func (c *compiler) operatorEnv() {}
-
-func (c *compiler) envFor(*rule) opEnv { return opEnv{} }

@@ -45,7 +45,7 @@ func (c *compiler) newMacro(text string) *macro {
 			continue
 		}
 		p := macroPart{v: v.id, key: key, slot: -1}
-		if v.id == vTX && key != "" {
+		if v.id == vTX && key != "" && !c.runtime {
 			p.slot = c.txSlot(key)
 		}
 		m.parts = append(m.parts, p)
@@ -107,4 +107,13 @@ func (tx *Transaction) macroValue(p *macroPart) string {
 	}
 	s, _ := tx.lookup(p.v, p.key)
 	return s
+}
+
+// expandText expands macros in a text that is known only now.
+func (tx *Transaction) expandText(s string) string {
+	if !strings.Contains(s, "%{") {
+		return s
+	}
+	c := compiler{e: tx.e, runtime: true, warned: map[string]bool{}} // the engine is shared: no new slots
+	return c.newMacro(s).expand(tx)
 }

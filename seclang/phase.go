@@ -3,7 +3,7 @@ package seclang
 import (
 	"strconv"
 
-	"github.com/trapline/trapline/audit"
+	"github.com/trapline/trapline/seclang/operator"
 )
 
 // maxMatches bounds the messages of one transaction: a client chooses how many of its arguments match.
@@ -189,8 +189,11 @@ func (tx *Transaction) try(r *rule, x *ref, value, arg string) bool {
 		tx.replaceStream(x, res.Output)
 	}
 	if res.Geo != nil {
-		tx.geo = append([]audit.Field(nil), res.Geo...)
+		tx.geo = append([]operator.Field(nil), res.Geo...)
 		tx.ver[vGeo]++
+	}
+	if tx.tracer != nil {
+		tx.traceTry(r, x, value, ok != r.neg)
 	}
 	if ok == r.neg {
 		return false
@@ -212,20 +215,21 @@ func (tx *Transaction) try(r *rule, x *ref, value, arg string) bool {
 func (tx *Transaction) explain(r *rule, x *ref, value, arg string) string {
 	name := x.name()
 	if r.neg {
-		return requiredText(r.opName, r.opArg, name)
+		return operator.Required(r.opName, r.opArg, name)
 	}
 	res := &tx.result
 	res.Reset()
 	res.Capture, res.Explain, res.Target = false, true, name
-	if _, writes := r.op.(interface{ Rewrites() bool }); writes {
-		return `Pattern match "` + r.opArg + `" at ` + name + "."
-	}
 	r.op.Match(value, arg, res)
 	return res.Text
 }
 
 // fire does what a match of r on x asks for.
 func (tx *Transaction) fire(r *rule, x ref, text string) {
+	if tx.tracer != nil {
+		before := tx.setNow()
+		defer func() { tx.traceFire(r, x, text, before) }()
+	}
 	tx.matched.add(tx, x)
 	starter := r.starter
 	if len(tx.fired) < maxMatches && (len(tx.fired) == 0 || tx.fired[len(tx.fired)-1] != r) {

@@ -2,6 +2,8 @@ package seclang
 
 import (
 	"time"
+
+	"github.com/trapline/trapline/seclang/operator"
 )
 
 // rule is one compiled rule or chain member. It is immutable once Compile has returned.
@@ -20,7 +22,7 @@ type rule struct {
 	neg     bool
 	opName  string
 	opArg   string
-	op      opOperator
+	op      operator.Operator
 	argOf   *macro // operator argument when it holds macros
 	chain   transChain
 	multi   bool

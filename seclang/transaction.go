@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/trapline/trapline/audit"
+	"github.com/trapline/trapline/seclang/operator"
 )
 
 // Conn is the connection of a transaction. Only the addresses are required.
@@ -60,9 +61,9 @@ type Transaction struct {
 	tx        txVars
 	persist   []*persistent
 	env       []audit.Field
-	geo       []audit.Field
+	geo       []operator.Field
 	matched   matchedVars
-	result    opResult
+	result    operator.Result
 	rule      *rule // being evaluated, for %{rule.x}
 	ctl       ctlState
 	severity  int // HIGHEST_SEVERITY
@@ -77,6 +78,7 @@ type Transaction struct {
 	notes           []string
 	prepend, append string
 	closed          bool
+	tracer          func(Step)
 }
 
 type allowState uint8
@@ -111,6 +113,7 @@ func (tx *Transaction) start(e *Engine, c Conn) {
 		c.Client = c.Peer
 	}
 	tx.e, tx.conn, tx.closed = e, c, false
+	tx.result.Inspect, tx.result.Expand = tx.inspect, tx.expandText
 	tx.began = c.Time
 	if tx.began.IsZero() {
 		tx.began = e.now()
@@ -178,7 +181,7 @@ func (tx *Transaction) reset() {
 	tx.matched = keep.matched
 	tx.matched.reset()
 	tx.request.reuse(&keep.request)
-	tx.result = opResult{Captures: keep.result.Captures[:0]}
+	tx.result = operator.Result{Captures: keep.result.Captures[:0]}
 }
 
 func clientAddr(c Conn) string { return c.Client.Addr().Unmap().WithZone("").String() }

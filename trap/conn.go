@@ -118,6 +118,9 @@ func (c *conn) end() {
 func (c *conn) await(until time.Time) bool {
 	c.readBy(until)
 	n, err := c.rw.Read(c.first[:])
+	for n == 0 && err == nil { // io.Reader allows it
+		n, err = c.rw.Read(c.first[:])
+	}
 	if n == 0 {
 		if isTimeout(err) && c.cutReason() == cutNot {
 			c.trap.count.slowConns.Add(1)

@@ -1,0 +1,279 @@
+// Package forward carries records from this host's spool to consoles.
+//
+// In come entries of a spool.Reader, and in the piped-log mode (Piped) index
+// lines on standard input with the audit files they name. Out go HTTP requests: one
+// PUT for each entry as mlogc sends them, or batches, to each destination on its own. An entry
+// is acknowledged only when the console has said that it has stored it: after a crash at any
+// point, of either side, it is sent again under the same id. Nothing is lost; what comes twice
+// is known by its id. A console that is slow, dead or mad costs disk space and never a request.
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/trapline/trapline/spool"
+)
+
+// The protocols of a Destination.
+const (
+	ProtocolBatch = "batch" // POST of many entries, compressed; Trapline's own
+	ProtocolMlogc = "mlogc" // PUT of one entry, as mlogc 2.9
+)
+
+// Destination is a console.
+type Destination struct {
+	// Name is for logs.
+	Name string
+	// URL is the console's address for ProtocolBatch (the path is added) and the full receiver's address for ProtocolMlogc.
+	URL string
+	// User and Password are the sensor's; Token, when set, goes as a bearer instead.
+	User, Password, Token string
+	// Insecure leaves the server's certificate unchecked, as mlogc does unless told otherwise.
+	Insecure bool
+	// MinTLS is the lowest TLS version, such as tls.VersionTLS12; 0 is the standard library's default.
+	MinTLS uint16
+	// Protocol is ProtocolBatch (the default) or ProtocolMlogc.
+	Protocol string
+	// Connections is the number of requests under way at once; 0: 2 for batches, 10 for mlogc.
+	Connections int
+	// Delay is how long a connection rests between two requests (mlogc's TransactionDelay).
+	Delay time.Duration
+	// StartupDelay is how long Run waits before it sends anything.
+	StartupDelay time.Duration
+	// ErrorTimeout is the longest pause after the server failed (mlogc's ServerErrorTimeout); 0: one minute.
+	// Pauses begin at a fraction of it and double, unless the server says Retry-After.
+	ErrorTimeout time.Duration
+	// Timeout is how long the server may take to answer, 0: 30 s. Big entries get more to be sent.
+	Timeout time.Duration
+}
+
+// Config is what New needs.
+type Config struct {
+	Reader      *spool.Reader
+	Destination Destination
+	Logger      *slog.Logger // nil: none
+	// Client sends; nil: one made for the destination. Redirects must not be followed.
+	Client *http.Client
+	// Drain makes Run return when nothing is left to send.
+	Drain bool
+}
+
+// Forwarder sends one reader's entries to one destination.
+type Forwarder struct {
+	cfg    Config
+	d      Destination
+	client *http.Client
+	send   func(ctx context.Context, entries []spool.Entry) outcome
+	batch  int // entries in one request at most; guarded by q.mu
+	gate   gate
+	q      queue
+	count  counters
+}
+
+// New checks the destination. It sends nothing before Run.
+func New(cfg Config) (*Forwarder, error) {
+	d := cfg.Destination
+	if cfg.Reader == nil {
+		return nil, errors.New("forward: no reader")
+	}
+	if err := d.complete(); err != nil {
+		return nil, err
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	f := &Forwarder{cfg: cfg, d: d, client: cfg.Client}
+	if f.client == nil {
+		f.client = d.client()
+	}
+	f.gate.init(d.ErrorTimeout)
+	switch d.Protocol {
+	case ProtocolMlogc:
+		f.send, f.batch = f.sendOne, 1
+	default:
+		f.send, f.batch = f.sendBatch, maxBatchEntries
+	}
+	return f, nil
+}
+
+// complete fills the defaults in and checks the rest.
+func (d *Destination) complete() error {
+	u, err := url.Parse(d.URL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("forward to %s: %q is no http or https address", d.Name, d.URL)
+	}
+	switch d.Protocol {
+	case "", ProtocolBatch:
+		d.Protocol = ProtocolBatch
+	case ProtocolMlogc:
+	default:
+		return fmt.Errorf("forward to %s: unknown protocol %q", d.Name, d.Protocol)
+	}
+	if d.Name == "" {
+		d.Name = u.Host
+	}
+	if d.Connections <= 0 {
+		d.Connections = 2
+		if d.Protocol == ProtocolMlogc {
+			d.Connections = 10
+		}
+	}
+	if d.ErrorTimeout <= 0 {
+		d.ErrorTimeout = time.Minute
+	}
+	if d.Timeout <= 0 {
+		d.Timeout = 30 * time.Second
+	}
+	return nil
+}
+
+// Run sends until ctx ends, then gives requests that are under way a few seconds. What
+// is not acknowledged stays in the spool. It returns nil then, and with Config.Drain when nothing is left.
+func (f *Forwarder) Run(ctx context.Context) error {
+	if f.d.StartupDelay > 0 {
+		select {
+		case <-time.After(f.d.StartupDelay):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	context.AfterFunc(ctx, func() { time.AfterFunc(endGrace, cancel) })
+	if f.cfg.Drain {
+		go f.stopWhenEmpty(ctx, stop)
+	}
+	var workers sync.WaitGroup
+	for range f.d.Connections {
+		workers.Go(func() {
+			if err := f.work(ctx, requests); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, spool.ErrClosed) {
+				f.cfg.Logger.Error("forwarder stopped", "destination", f.d.Name, "err", err)
+			}
+		})
+	}
+	workers.Wait()
+	f.q.releaseAll(f.cfg.Reader)
+	return nil
+}
+
+// endGrace is how long requests under way may take when Run is told to end.
+const endGrace = 3 * time.Second
+
+func (f *Forwarder) stopWhenEmpty(ctx context.Context, stop func()) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if n, _ := f.cfg.Reader.Backlog(); n == 0 {
+			stop()
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// work is one connection: it takes entries and delivers them.
+func (f *Forwarder) work(ctx, requests context.Context) error {
+	for {
+		entries, err := f.take(ctx)
+		if err != nil {
+			return err
+		}
+		// Only now: an entry that came during a pause must not go out in it.
+		if err := f.gate.wait(ctx); err != nil {
+			for _, e := range entries {
+				_ = f.cfg.Reader.Release(e.Seq) // or it comes again with the next start
+			}
+			return err
+		}
+		f.deliver(requests, entries)
+		if f.d.Delay > 0 {
+			select {
+			case <-time.After(f.d.Delay):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// deliver sends entries and settles each of them. A batch that the server refuses for what is in it is
+// halved until the entry that it means is alone.
+func (f *Forwarder) deliver(ctx context.Context, entries []spool.Entry) {
+	o := f.send(ctx, entries)
+	f.count.request(o, entries)
+	switch o.verdict {
+	case stored:
+		f.gate.success()
+		f.q.succeeded()
+		f.settle(entries, o.refused)
+	case refused:
+		if len(entries) > 1 {
+			f.shrink(len(entries), o)
+			f.deliver(ctx, entries[:len(entries)/2])
+			f.deliver(ctx, entries[len(entries)/2:])
+			return
+		}
+		f.gate.success() // the server works; it is the entry
+		f.retryEntry(entries[0], o)
+	default:
+		pause := f.gate.failure(o.retryAfter)
+		if ctx.Err() == nil {
+			f.cfg.Logger.Warn("console does not take records", "destination", f.d.Name, "reason", o.reason, "retry_in", pause.Round(time.Millisecond))
+		}
+		for _, e := range entries {
+			f.retryEntry(e, o)
+		}
+	}
+}
+
+// settle acknowledges what was stored and sets aside what was refused for good.
+func (f *Forwarder) settle(entries []spool.Entry, refused map[int]string) {
+	for i, e := range entries {
+		if reason, ok := refused[i]; ok {
+			f.setAside(e, reason)
+			continue
+		}
+		f.q.forget(e.Seq)
+		if err := f.cfg.Reader.Ack(e.Seq); err != nil {
+			f.cfg.Logger.Error("acknowledge record", "id", e.ID, "err", err)
+		}
+	}
+}
+
+func (f *Forwarder) setAside(e spool.Entry, reason string) {
+	f.q.forget(e.Seq)
+	f.count.setAside.Add(1)
+	f.cfg.Logger.Warn("record set aside", "destination", f.d.Name, "id", e.ID, "reason", reason)
+	if err := f.cfg.Reader.SetAside(e.Seq, reason); err != nil {
+		f.cfg.Logger.Error("set record aside", "id", e.ID, "err", err)
+	}
+}
+
+// retryEntry puts an entry off, or sets it aside when it alone is to blame.
+func (f *Forwarder) retryEntry(e spool.Entry, o outcome) {
+	if f.q.putOff(e, o, f.d.ErrorTimeout) {
+		f.setAside(e, o.reason)
+	}
+}
+
+// shrink remembers that the server does not take batches of n.
+func (f *Forwarder) shrink(n int, o outcome) {
+	if o.status != http.StatusRequestEntityTooLarge {
+		return
+	}
+	f.q.mu.Lock()
+	defer f.q.mu.Unlock()
+	f.batch = max(1, min(f.batch, n/2))
+}

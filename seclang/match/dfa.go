@@ -47,10 +47,13 @@ type dfa struct {
 // A writer holds mu; when the table grows it publishes a copy, and a reader of
 // the old one at worst finds an entry missing and asks again.
 type cache struct {
-	d      *dfa
-	start  uint32 // 0 when there was no room even for the first state
-	table  atomic.Pointer[[]uint32]
-	misses atomic.Uint32 // values without an answer since it is full
+	d     *dfa
+	start uint32 // 0 when there was no room even for the first state
+	// anchored: a match can only start where the value starts, so that a state
+	// without instructions is the end. (?m)^ can start again after a newline.
+	anchored bool
+	table    atomic.Pointer[[]uint32]
+	misses   atomic.Uint32 // values without an answer since it is full
 
 	mu    sync.Mutex
 	ids   map[string]uint32 // key of a state -> its row; guarded by mu, as all below
@@ -144,6 +147,8 @@ func (d *dfa) renew(old *cache) *cache {
 	c.work.prog = d.prog
 	t := make([]uint32, 8*d.stride)
 	c.table.Store(&t)
+	later := c.work.close([]uint32{uint32(d.prog.Start)}, ctxNewline)
+	c.anchored = len(later.pcs) == 0 && !later.matched
 	c.start = c.state(c.work.close([]uint32{uint32(d.prog.Start)}, ctxBegin), ctxBegin)
 	if c.start == rowDead*d.stride || c.start == rowMatch*d.stride {
 		// A row of its own whose entries all say the same.
@@ -209,7 +214,7 @@ func (c *cache) state(set closed, ctx uint8) uint32 {
 	if set.matched {
 		return rowMatch * stride
 	}
-	if len(set.pcs) == 0 {
+	if len(set.pcs) == 0 && c.anchored {
 		return rowDead * stride
 	}
 	if !set.pending {

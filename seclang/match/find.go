@@ -98,6 +98,30 @@ func (re *Regexp) each(s string, max int, f func(loc []int)) error {
 	return nil
 }
 
+// FindOverlapping calls f with the place of the first match that is not empty,
+// then of the first that starts later, and so on while f returns true. It needs
+// Options.Overlapping. The error is nil or ErrLimit.
+func (re *Regexp) FindOverlapping(s string, f func(start, end int) bool) error {
+	if re.filter != nil {
+		if matched, known := re.filter.match(s); known && !matched {
+			return nil
+		}
+	}
+	re.once.Do(re.build)
+	text := runes(s)
+	for at := 0; at <= len(text); {
+		m, err := re.find(text, at)
+		if err != nil || m == nil {
+			return err
+		}
+		if m.Length > 0 && !f(m.Index, m.Index+m.Length) {
+			return nil
+		}
+		at = m.Index + 1
+	}
+	return nil
+}
+
 // unset is room for the places of all groups.
 func (re *Regexp) unset() []int {
 	n := re.highest + 1

@@ -41,6 +41,8 @@ type Options struct {
 	FoldCase  bool          // PCRE_CASELESS
 	Timeout   time.Duration // of one match on the backtracking matcher; 0 is DefaultTimeout
 	Budget    *Budget       // for the automaton; nil is no bound
+	// Overlapping says that FindOverlapping will be used, which takes the backtracking matcher.
+	Overlapping bool
 }
 
 // Regexp is a compiled pattern. It is safe for concurrent use.
@@ -48,7 +50,8 @@ type Regexp struct {
 	pattern  string
 	literals Literals
 	simple   *simple // set when the pattern is so simple that no automaton is needed
-	filter   *dfa    // exact, unless net is set: then it matches at least wherever the pattern does
+	filter   *dfa    // matches at least wherever the pattern does; nil only for odd sizes
+	exact    bool    // ... and nowhere else
 	re2      string
 	groups   []int // for each group of re2, its number in the pattern
 	highest  int   // highest group
@@ -81,13 +84,15 @@ func Compile(pattern string, o Options) (*Regexp, error) {
 		re.keep = p.groups + 1
 		trimKeep(n, re.keep)
 	}
-	if re.simple = simplify(n); re.simple != nil {
+	if re.simple = simplify(n); re.simple != nil && !o.Overlapping {
 		return re, nil
 	}
+	re.simple = nil
 	linear := relax(n)
-	if !linear {
+	if !linear || o.Overlapping {
 		re.net = emitNET(n)
 	}
+	re.exact = linear
 	re.re2, re.groups = emitRE2(n, !linear)
 	tree, err := syntax.Parse(re.re2, syntax.Perl)
 	if err == nil {
@@ -123,7 +128,7 @@ func (re *Regexp) MatchString(s string) (bool, error) {
 		return re.simple.match(s), nil
 	}
 	if re.filter != nil {
-		if matched, known := re.filter.match(s); known && (!matched || re.net == "") {
+		if matched, known := re.filter.match(s); known && (!matched || re.exact) {
 			return matched, nil
 		}
 	}

@@ -1,0 +1,72 @@
+package operator
+
+import (
+	"fmt"
+
+	"github.com/corazawaf/libinjection-go"
+)
+
+// detectSQLi is @detectSQLi; TX:0 is the fingerprint.
+type detectSQLi struct{}
+
+func newDetectSQLi(string, Env) (Operator, error) { return detectSQLi{}, nil }
+
+func (detectSQLi) Match(in, _ string, m *Result) bool {
+	ok, fingerprint := libinjection.IsSQLi(in)
+	if !ok {
+		return false
+	}
+	if m.Capture {
+		m.Captures = append(m.Captures, fingerprint)
+	}
+	if m.Explain {
+		m.Text = fmt.Sprintf("detected SQLi using libinjection with fingerprint '%s'", fingerprint)
+	}
+	return true
+}
+
+// detectXSS is @detectXSS; TX:0 is the value.
+type detectXSS struct{}
+
+func newDetectXSS(string, Env) (Operator, error) { return detectXSS{}, nil }
+
+func (detectXSS) Match(in, _ string, m *Result) bool {
+	if !libinjection.IsXSS(in) {
+		return false
+	}
+	if m.Capture {
+		m.Captures = append(m.Captures, in)
+	}
+	if m.Explain {
+		m.Text = "detected XSS using libinjection."
+	}
+	return true
+}
+
+// inspectFile is @inspectFile: the engine runs the script.
+type inspectFile struct{ script string }
+
+func newInspectFile(arg string, _ Env) (Operator, error) {
+	if arg == "" {
+		return nil, fmt.Errorf("expected the path of a script")
+	}
+	return inspectFile{arg}, nil
+}
+
+func (o inspectFile) Match(in, _ string, m *Result) bool {
+	if m.Inspect == nil {
+		return false
+	}
+	text, ok, err := m.Inspect(o.script, in)
+	if err != nil {
+		m.Err = fmt.Errorf("inspect file %s with %s: %w", in, o.script, err)
+		return false
+	}
+	if ok && m.Explain {
+		m.Text = fmt.Sprintf("File \"%s\" rejected by the approver script \"%s\": %s", escape(in), escape(o.script), escapeText(text))
+	}
+	return ok
+}
+
+// Script is the path of the script, so that the engine can load it once.
+func (o inspectFile) Script() string { return o.script }

@@ -166,6 +166,7 @@ func (g *gate) waiting() time.Time {
 const (
 	maxPutOff   = 256 // entries put off at once; beyond, no new ones are taken
 	maxRefusals = 5   // answers 413, 422 ... until an entry is set aside
+	fewRefused  = 10  // so many entries put off may well be bad; of more, the server is suspected
 	maxBlame    = 12  // failures of an entry while others succeed, until it is set aside
 )
 
@@ -206,8 +207,8 @@ func (q *queue) putOff(e spool.Entry, o outcome, longest time.Duration) bool {
 		p.blame++
 	}
 	if o.verdict == refused {
-		// 400 may as well mean a wrong address: it counts only when the server is known to take others.
-		if o.status != http.StatusBadRequest || proven || p.blame > 0 {
+		// 400 may as well mean a wrong address or a proxy's mood: it counts when the server takes others and refuses few.
+		if o.status != http.StatusBadRequest || proven || q.successes > 0 && len(q.off) <= fewRefused {
 			p.refusals++
 		}
 	}

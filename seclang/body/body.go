@@ -52,6 +52,7 @@ type Config struct {
 	JSONNames      JSONNames // names of JSON values
 	NoFilesLimit   int64     // SecRequestBodyNoFilesLimit, 0: none
 	XMLArgs        XMLArgs   // SecParseXmlIntoArgs
+	Cut            bool      // a limit of ours cut the body (ProcessPartial): an early end is no error
 
 	UploadFileLimit int         // SecUploadFileLimit, 100: files over it are not written to disk
 	TmpDir          string      // SecTmpDir, the system's
@@ -144,6 +145,7 @@ func Parse(processor, text string, c Config) *Result {
 		r.Args, r.InvalidEncoding, r.TooManyArgs = parseForm(text, c.Separator, 0, c.ArgumentsLimit)
 	case "MULTIPART":
 		m := NewMultipart(c)
+		m.cut = c.Cut
 		m.write(text)
 		r = m.Result()
 	case "JSON":
@@ -154,12 +156,16 @@ func Parse(processor, text string, c Config) *Result {
 		r.Error = "Unknown request body processor: " + processor
 	}
 	if r.TooManyArgs && r.Error == "" {
-		r.Error = "SecArgumentsLimit exceeded"
+		r.Error = tooManyText
 	}
 	if r.Error == "" && c.NoFilesLimit > 0 && r.NoFilesLength > c.NoFilesLimit {
 		r.Error = noFilesText
 	}
 	return r
 }
+
+// tooManyText is for rules to see that arguments were left out: what is
+// dropped without a sign hides an attack behind padding.
+const tooManyText = "SecArgumentsLimit exceeded"
 
 const noFilesText = "Request body excluding files is bigger than the maximum expected."

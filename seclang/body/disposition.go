@@ -198,7 +198,7 @@ func (d *disposition) set(name, value string, quote byte) int {
 		if d.star != "" {
 			return -15
 		}
-		d.star = value
+		d.star = unescape(value)
 	default:
 		return -11
 	}
@@ -214,9 +214,14 @@ func (d *disposition) quotes(value string, quote byte) {
 }
 
 func (d *disposition) finish() {
-	if p := d.m.part; d.star != "" && p.filename == "" {
+	p := d.m.part
+	switch {
+	case d.star == "":
+	case p.filename == "":
 		p.filename, p.isFile = d.star, true
 		d.m.lastFilename = d.star
+	default:
+		p.star = d.star
 	}
 }
 
@@ -231,4 +236,21 @@ func isTokenChar(c byte) bool {
 
 func dispositionProblem(code int, value string) string {
 	return fmt.Sprintf("Multipart: Invalid Content-Disposition header (%d): %s.", code, escapeLog(value))
+}
+
+// unescape undoes percent escapes that extended has checked.
+func unescape(s string) string {
+	if strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == '%' {
+			c = unhex(s[i+1])<<4 | unhex(s[i+2])
+			i += 2
+		}
+		b = append(b, c)
+	}
+	return string(b)
 }

@@ -11,6 +11,9 @@ import (
 type File struct {
 	// Field is the name of the form field, Name the file name as the client wrote it.
 	Field, Name string
+	// ExtendedName is filename* (RFC 8187), decoded, when it is there beside
+	// Name: back ends differ in which of the two they take.
+	ExtendedName string
 	// ContentType is that of the part, "" when it has none.
 	ContentType string
 	// Size is the size in bytes.

@@ -45,7 +45,7 @@ func parseJSON(r *Result, text string, c *Config) {
 		}
 	}
 	switch {
-	case err == nil:
+	case err == nil, c.Cut && p.pos >= len(p.s):
 	case r.TooManyArgs:
 		r.Error = "JSON parsing error: more arguments than SecArgumentsLimit"
 	case err.text == depthText:

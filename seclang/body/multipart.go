@@ -25,6 +25,7 @@ type Multipart struct {
 	r        *Result
 	err      string // first error; nothing is parsed after it
 	noType   bool   // the error is in the Content-Type
+	cut      bool   // a limit of ours cut the body
 
 	line      []byte // of the current line what earlier writes brought
 	lineStart bool   // line begins at the start of a line, not inside a long one
@@ -45,9 +46,10 @@ type Multipart struct {
 // part is the part being read.
 type part struct {
 	name, filename string
-	named          bool  // a name was given, perhaps ""
-	isFile         bool  // a file name was given, perhaps ""
-	headers        []Arg // name and value, unfolded
+	star           string // filename*, decoded, beside a filename
+	named          bool   // a name was given, perhaps ""
+	isFile         bool   // a file name was given, perhaps ""
+	headers        []Arg  // name and value, unfolded
 	lines          []string
 	value          []byte
 	offset         int
@@ -76,6 +78,10 @@ func (m *Multipart) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// Cut says that a limit of ours cut the body off (ProcessPartial): that the
+// final boundary is missing is then no fault of the client.
+func (m *Multipart) Cut() { m.cut = true }
 
 func (m *Multipart) write(s string) {
 	m.seen = m.seen || s != ""
@@ -205,7 +211,7 @@ func (m *Multipart) closePart() {
 	case p.isFile:
 		f := m.store.finish(p.file)
 		f.Field, f.Name, f.Offset = p.name, p.filename, p.offset
-		f.ContentType = p.header("content-type")
+		f.ContentType, f.ExtendedName = p.header("content-type"), p.star
 		m.r.Files = append(m.r.Files, f)
 		// Back ends disagree whether filename="" makes a file or a field. It is
 		// looked at as both, as long as it is small enough to be a field.
@@ -256,8 +262,11 @@ func (m *Multipart) Result() *Result {
 	if m.err == "" && m.seen && !m.complete {
 		last := string(m.line)
 		switch {
+		case m.cut:
+			m.unfinished(last)
 		case m.count == 0:
 			m.err = "Multipart: No boundaries found in payload."
+			m.flags.Error = true
 		case m.lineStart && last == m.dashed+"--":
 			m.endPart(true)
 		default:
@@ -275,6 +284,9 @@ func (m *Multipart) Result() *Result {
 		r.Error = m.err // mod_security2 writes these without a prefix
 	default:
 		r.Error = "Multipart parsing error: " + m.err
+	}
+	if r.TooManyArgs && r.Error == "" {
+		r.Error = tooManyText
 	}
 	m.flags.FileLimitExceeded = m.store.limited
 	r.Multipart = m.flags

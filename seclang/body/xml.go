@@ -86,7 +86,12 @@ func parseXML(r *Result, text string, c *Config) {
 	if c.XMLArgs != XMLArgsOnly {
 		r.XML = &XML{root: root}
 	}
-	if err := p.run(text); err != nil {
+	err := p.run(text)
+	var syntax *xml.SyntaxError
+	if c.Cut && (errors.Is(err, errXMLShort) || errors.As(err, &syntax) && syntax.Msg == "unexpected EOF") {
+		err = nil
+	}
+	if err != nil {
 		r.Error = "XML parsing error: " + err.Error()
 	}
 }

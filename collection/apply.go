@@ -99,7 +99,7 @@ func (s *Store) apply(name, key string, timeout time.Duration, now time.Time, ch
 		e.apply(&changes[i])
 	}
 	rec := e.seal()
-	sh.put(rec, e.head.key)
+	sh.put(rec)
 	// Under the shard's lock, so that the log has the states of one record in the order in which they were in force.
 	ticket := s.append(name, rec)
 	sh.mu.Unlock()
@@ -126,15 +126,13 @@ func (s *Store) append(name, rec string) durable.Ticket {
 	return s.log.AppendString(head, rec)
 }
 
-// put stores rec under its own key bytes, so that the map does not keep the record before alive.
-func (sh *shard) put(rec, key string) {
+// put stores rec under its own key bytes, so that the map keeps neither the
+// caller's string alive (which may be a piece of a request) nor the record before.
+func (sh *shard) put(rec string) {
 	if sh.recs == nil {
 		sh.recs = make(map[string]string)
 	}
-	n, rest, _ := takeUvarint(rec)
-	if own := rest[:n]; own == key {
-		key = own
-	}
+	key, _, _ := takeBytes(rec)
 	sh.recs[key] = rec
 	sh.peak = max(sh.peak, len(sh.recs))
 }
@@ -261,14 +259,11 @@ func (e *editor) seal() string {
 }
 
 func isBuiltin(name string) bool {
-	if len(name) < 3 || len(name) > 16 && name[0] != '_' {
-		return false
-	}
-	if len(name) >= 2 && name[:2] == "__" {
+	if strings.HasPrefix(name, "__") {
 		return true // ModSecurity's housekeeping
 	}
-	for _, b := range builtins() {
-		if strings.EqualFold(b.name, name) {
+	for _, b := range builtinNames() {
+		if len(b) == len(name) && strings.EqualFold(b, name) {
 			return true
 		}
 	}

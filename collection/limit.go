@@ -1,7 +1,9 @@
 package collection
 
 import (
+	"encoding/binary"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,7 +28,7 @@ func (s *Store) account(sp *space, key, old, rec string, had bool) {
 	} else {
 		s.bytes.Add(cost(rec))
 		s.records.Add(1)
-		if net := crowdOf(key); net.IsValid() {
+		if net, ok := crowdOf(key); ok {
 			for _, victim := range sp.crowds.join(net, key, s.holds(sp)) {
 				if s.drop(sp, victim, "") {
 					s.count.evictedCrowd.Add(1)
@@ -68,7 +70,7 @@ func (s *Store) drop(sp *space, key, rec string) bool {
 func (s *Store) gone(sp *space, key, rec string) {
 	s.records.Add(-1)
 	s.bytes.Add(-cost(rec))
-	if net := crowdOf(key); net.IsValid() {
+	if net, ok := crowdOf(key); ok {
 		sp.crowds.leave(net)
 	}
 }
@@ -179,74 +181,73 @@ func rank(sp *space, key, rec string, now int64) (victim, bool) {
 type crowds struct {
 	limit int
 	mu    sync.Mutex
-	nets  map[netip.Prefix]*crowd // mu
+	nets  map[uint64]crowd // mu
 }
 
+// crowd is what one network has. Most have one record, so the first is not listed.
 type crowd struct {
-	live int
-	keys []string // in order of arrival; some may be gone
+	live int32
+	more *[]string // keys in order of arrival; some may be gone
 }
 
-// crowdOf returns the network that the key counts for, an invalid one when it is not bounded.
-func crowdOf(key string) netip.Prefix {
-	addr, suffix, _ := strings.Cut(key, "_")
-	if suffix == "" && !strings.Contains(addr, ":") {
-		return netip.Prefix{}
-	}
-	if len(addr) > 45 {
-		return netip.Prefix{}
+// crowdOf returns the network that the key counts for: the upper half of an
+// IPv6 address, or an IPv4 address of a key with a suffix. bounded is false for other keys.
+func crowdOf(key string) (net uint64, bounded bool) {
+	addr, _, suffixed := strings.Cut(key, "_")
+	if len(addr) > 45 || !suffixed && !strings.Contains(addr, ":") {
+		return 0, false
 	}
 	ip, err := netip.ParseAddr(addr)
 	if err != nil {
-		return netip.Prefix{}
+		return 0, false
 	}
-	bits := 64
 	if ip = ip.Unmap(); ip.Is4() {
-		bits = 32
+		b := ip.As4()
+		return 0xffff<<32 | uint64(binary.BigEndian.Uint32(b[:])), suffixed
 	}
-	p, _ := ip.WithZone("").Prefix(bits)
-	return p
+	b := ip.As16()
+	return binary.BigEndian.Uint64(b[:]), true
 }
 
 // join counts a new record and returns the keys to drop for it. holds tells whether a key still has a record.
-func (c *crowds) join(net netip.Prefix, key string, holds func(string) bool) (drop []string) {
+func (c *crowds) join(net uint64, key string, holds func(string) bool) (drop []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.nets == nil {
-		c.nets = make(map[netip.Prefix]*crowd)
+		c.nets = make(map[uint64]crowd)
 	}
 	cr := c.nets[net]
-	if cr == nil {
-		cr = &crowd{}
-		c.nets[net] = cr
-	}
 	cr.live++
-	cr.keys = append(cr.keys, strings.Clone(key))
-	for over := cr.live - c.limit; over > 0 && len(cr.keys) > 1; {
-		if old := cr.keys[0]; old != key && holds(old) {
-			drop = append(drop, old)
-			over--
+	if cr.live > 1 {
+		if cr.more == nil {
+			cr.more = new([]string)
 		}
-		cr.keys = cr.keys[1:]
-	}
-	if len(cr.keys) > 2*cr.live+16 {
-		var left []string
-		for _, k := range cr.keys {
-			if holds(k) {
-				left = append(left, k)
+		keys := append(*cr.more, strings.Clone(key))
+		for over := int(cr.live) - c.limit; over > 0 && len(keys) > 1; keys = keys[1:] {
+			if old := keys[0]; old != key && holds(old) {
+				drop = append(drop, old)
+				over--
 			}
 		}
-		cr.keys = left
+		if len(keys) > 2*int(cr.live)+16 {
+			keys = slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return !holds(k) })
+		}
+		*cr.more = keys
 	}
+	c.nets[net] = cr
 	return drop
 }
 
-func (c *crowds) leave(net netip.Prefix) {
+func (c *crowds) leave(net uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if cr := c.nets[net]; cr != nil {
-		if cr.live--; cr.live <= 0 {
-			delete(c.nets, net)
-		}
+	cr, ok := c.nets[net]
+	if !ok {
+		return
 	}
+	if cr.live--; cr.live <= 0 {
+		delete(c.nets, net)
+		return
+	}
+	c.nets[net] = cr
 }

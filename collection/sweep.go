@@ -234,7 +234,7 @@ func (s *Store) replay() func(seq uint64, payload []byte) error {
 			}
 			return nil
 		}
-		sh.put(rec, h.key)
+		sh.put(rec)
 		sh.mu.Unlock()
 		s.account(sp, h.key, old, rec, had)
 		return nil

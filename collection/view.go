@@ -65,28 +65,39 @@ func (v View) ExpiresVar(name string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// builtin is one variable that every record has without being set.
-type builtin struct {
-	name  string
-	value func(View) (string, bool)
-}
-
-// builtins are in the order in which ModSecurity lists them.
-func builtins() [10]builtin {
-	num := func(n int64) (string, bool) { return strconv.FormatInt(n, 10), true }
-	return [...]builtin{
-		{"__expire_KEY", func(v View) (string, bool) { return num(v.head.updated + v.head.timeout) }},
-		{"KEY", func(v View) (string, bool) { return v.head.key, true }},
-		{"TIMEOUT", func(v View) (string, bool) { return num(v.head.timeout) }},
-		{"__key", func(v View) (string, bool) { return v.head.key, true }},
-		{"__name", func(v View) (string, bool) { return v.name, true }},
-		{"CREATE_TIME", func(v View) (string, bool) { return num(v.head.created) }},
-		{"UPDATE_COUNTER", func(v View) (string, bool) { return num(v.head.counter) }},
-		{"IS_NEW", func(v View) (string, bool) { return "1", v.fresh }},
-		{"LAST_UPDATE_TIME", func(v View) (string, bool) { s, _ := num(v.head.updated); return s, !v.fresh }},
-		{"UPDATE_RATE", func(v View) (string, bool) { s, _ := num(v.rate()); return s, !v.fresh }},
+// builtinNames are the variables that every record has without being set, in
+// the order in which ModSecurity lists them; builtin knows their values by place.
+func builtinNames() [10]string {
+	return [...]string{
+		"__expire_KEY", "KEY", "TIMEOUT", "__key", "__name", "CREATE_TIME", "UPDATE_COUNTER", "IS_NEW", "LAST_UPDATE_TIME", "UPDATE_RATE",
 	}
 }
+
+// builtin returns the value of the i-th of builtinNames, and whether the record has it.
+func (v View) builtin(i int) (string, bool) {
+	switch i {
+	case 0:
+		return decimal(v.head.updated + v.head.timeout), true
+	case 1, 3:
+		return v.head.key, true
+	case 2:
+		return decimal(v.head.timeout), true
+	case 4:
+		return v.name, true
+	case 5:
+		return decimal(v.head.created), true
+	case 6:
+		return decimal(v.head.counter), true
+	case 7:
+		return "1", v.fresh
+	case 8:
+		return decimal(v.head.updated), !v.fresh
+	default:
+		return decimal(v.rate()), !v.fresh
+	}
+}
+
+func decimal(n int64) string { return strconv.FormatInt(n, 10) }
 
 // rate is changes per minute since the record was made; 0 in its first second.
 func (v View) rate() int64 {
@@ -109,17 +120,14 @@ func (v View) Get(name string) (value string, ok bool) {
 		}
 		vars = rest
 	}
-	if len(name) < 3 {
-		return "", false
-	}
-	for _, b := range builtins() {
-		if strings.EqualFold(b.name, name) {
-			return b.value(v)
+	for i, b := range builtinNames() {
+		if len(b) == len(name) && strings.EqualFold(b, name) {
+			return v.builtin(i)
 		}
 	}
 	if rest, is := cutPrefixFold(name, "__expire_"); is {
 		if at, ok := v.ExpiresVar(rest); ok {
-			return strconv.FormatInt(at.Unix(), 10), true
+			return decimal(at.Unix()), true
 		}
 	}
 	return "", false
@@ -138,8 +146,8 @@ func cutPrefixFold(s, prefix string) (string, bool) {
 // set, each followed by its __expire_ variable if it has one).
 func (v View) All() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		for _, b := range builtins() {
-			if value, ok := b.value(v); ok && !yield(b.name, value) {
+		for i, name := range builtinNames() {
+			if value, ok := v.builtin(i); ok && !yield(name, value) {
 				return
 			}
 		}
@@ -155,7 +163,7 @@ func (v View) All() iter.Seq2[string, string] {
 			if x.flags&hasValue != 0 && !yield(x.name, x.value) {
 				return
 			}
-			if x.flags&hasExpiry != 0 && !yield("__expire_"+x.name, strconv.FormatInt(x.expiry, 10)) {
+			if x.flags&hasExpiry != 0 && !yield("__expire_"+x.name, decimal(x.expiry)) {
 				return
 			}
 		}

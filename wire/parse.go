@@ -82,7 +82,33 @@ func (h *Head) requestLine(line string) {
 	if line != h.Method+" "+h.Target+" "+h.Proto && h.Proto != "" || strings.ContainsAny(h.Target, " \t") {
 		h.fault(FaultRequestLine)
 	}
+	h.judgeTarget()
 	h.judgeProto()
+}
+
+// judgeTarget checks the form of the target: a path, an absolute URI, "*", or
+// host and port of CONNECT. A fragment has no place in any of them.
+func (h *Head) judgeTarget() {
+	t := h.Target
+	scheme, _, absolute := strings.Cut(t, "://")
+	switch {
+	case strings.IndexByte(t, '#') >= 0:
+	case h.Method == "CONNECT":
+		host, port, ok := cutLast(t, ':')
+		if _, number := parseLength(port); ok && number && host != "" {
+			return
+		}
+	case strings.HasPrefix(t, "/"), t == "*", absolute && isTokenString(scheme):
+		return
+	}
+	h.fault(FaultTarget)
+}
+
+func cutLast(s string, sep byte) (before, after string, found bool) {
+	if i := strings.LastIndexByte(s, sep); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return s, "", false
 }
 
 func (h *Head) judgeProto() {
@@ -128,6 +154,9 @@ func (h *Head) judgeHost() {
 	for i := range h.Headers {
 		if equalFold(h.Headers[i].Name, "host") {
 			n++
+			if !validHost(h.Headers[i].Value) {
+				h.fault(FaultHost)
+			}
 		}
 	}
 	switch {
@@ -136,6 +165,32 @@ func (h *Head) judgeHost() {
 	case n == 0 && h.Proto != "HTTP/1.0" && h.Proto != "":
 		h.fault(FaultNoHost)
 	}
+}
+
+// validHost checks as Apache's strict mode does: a name of letters, digits,
+// '-', '_' and '.', or an address in brackets, and a port. Empty is allowed by
+// RFC 9112 only where the target names no host; no client of ours sends that.
+func validHost(s string) bool {
+	if s == "" {
+		return false
+	}
+	if rest, ok := strings.CutPrefix(s, "["); ok {
+		addr, after, found := strings.Cut(rest, "]")
+		return found && addr != "" && strings.Trim(addr, "0123456789abcdefABCDEF:.") == "" && validPort(after)
+	}
+	i := 0
+	for i < len(s) && (isAlnum(s[i]) || s[i] == '-' || s[i] == '_' || s[i] == '.') {
+		i++
+	}
+	return i > 0 && validPort(s[i:])
+}
+
+func validPort(s string) bool {
+	if s == "" || s == ":" {
+		return true
+	}
+	_, ok := parseLength(s[1:])
+	return s[0] == ':' && ok
 }
 
 // judgeFraming follows RFC 9112 section 6.3, and says so when the headers

@@ -1,6 +1,7 @@
 package seclang
 
 import (
+	"strconv"
 	"strings"
 )
 
@@ -95,15 +96,36 @@ func (tx *Transaction) setRequestLine(line, method, uri, proto string) {
 	q := &tx.request
 	q.line, q.method, q.uriRaw, q.proto = line, method, uri, proto
 	q.uri = withoutHost(uri)
-	path := q.uri
-	if i := strings.IndexByte(path, '#'); i >= 0 {
-		path = path[:i]
+	if i := strings.IndexByte(q.uri, '#'); i >= 0 {
+		q.uri = q.uri[:i]
 	}
-	q.filename, q.query, q.hasQuery = strings.Cut(path, "?")
+	q.filename, q.query, q.hasQuery = strings.Cut(q.uri, "?")
+	q.filename = decodePath(q.filename)
 	if q.hasQuery {
 		q.argsGet, q.getError = tx.parseQuery(q.argsGet[:0], q.query)
 	}
 	tx.changed(vArgs, vArgsGet, vArgsNames, vArgsGetNames)
+}
+
+// decodePath undoes the percent escapes of a path, as Apache has done when mod_security2 looks at REQUEST_FILENAME.
+// It comes after the cut at the question mark: %3f does not begin a query. Malformed escapes stay.
+func decodePath(s string) string {
+	i := strings.IndexByte(s, '%')
+	if i < 0 {
+		return s
+	}
+	b := append(make([]byte, 0, len(s)), s[:i]...)
+	for ; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
+				b = append(b, byte(n))
+				i += 2
+				continue
+			}
+		}
+		b = append(b, s[i])
+	}
+	return string(b)
 }
 
 // withoutHost takes scheme and authority from an absolute request target.
@@ -157,7 +179,7 @@ func parseCookies(dst []field, s string, set *Settings) []field {
 			}
 			value = strings.Trim(value, `"`)
 		}
-		dst = append(dst, field{strings.TrimRight(name, " \t"), value})
+		dst = append(dst, field{strings.TrimRight(name, " \t"), strings.TrimRight(value, " \t")})
 	}
 	return dst
 }

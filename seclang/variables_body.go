@@ -22,8 +22,8 @@ func (tx *Transaction) bodyScalar(v varID) (string, bool) {
 	case vInboundDataError:
 		return flag(q.limited), true
 	case vRequestBody:
-		// Of multipart bodies mod_security2 keeps no text unless it is told to.
-		if tx.ctl.processor == "MULTIPART" && !tx.ctl.forceRequestBody || !q.done {
+		// Of multipart and XML bodies mod_security2 keeps no text unless it is told to: rules look at the parts.
+		if (tx.ctl.processor == "MULTIPART" || tx.ctl.processor == "XML") && !tx.ctl.forceRequestBody || !q.done {
 			return "", false
 		}
 		return tx.bodyText(), len(q.body) > 0

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,9 @@ func (tc *touch) conn(h *Host, at time.Time, hello *audit.TLS) seclang.Conn {
 	return seclang.Conn{Peer: tc.peer, Client: tc.peer, Server: tc.local, ServerName: h.Name, TLS: hello, Time: at}
 }
 
+// grace is how long a trap that closes still takes what is on its way to it.
+const grace = 50 * time.Millisecond
+
 // cut says why a connection was ended from outside its goroutine.
 type cut uint32
 
@@ -58,7 +62,7 @@ func (k cut) String() string {
 	return ""
 }
 
-// conn is one connection. All fields but cut and place belong to its goroutine.
+// conn is one connection. All fields but cut, place and those under mu belong to its goroutine.
 // It is small, and holds no buffer, until the first byte has come.
 //
 //	accept ─► tag ─► wait ─► first byte ─► sniff ─┬─► HTTP/1 ─► request ─► answer ─┬─► wait
@@ -75,6 +79,9 @@ type conn struct {
 	helloBytes []byte
 	place      place // owned by clients
 	cut        atomic.Uint32
+
+	mu       sync.Mutex // makes a cut and the deadline that goes with it one step
+	awaiting bool       // guarded by mu: between requests, nothing of the next one has come
 
 	first    [1]byte // read while no buffer was there
 	hasFirst bool
@@ -116,7 +123,12 @@ func (c *conn) end() {
 
 // await waits for the first byte of the connection or of its next request.
 func (c *conn) await(until time.Time) bool {
-	c.readBy(until)
+	c.between(true)
+	if c.trap.closing.Load() { // checked after awaiting was set: Shutdown sees the one or we see the other
+		c.cutNow(cutShutdown)
+	} else {
+		c.readBy(until)
+	}
 	n, err := c.rw.Read(c.first[:])
 	for n == 0 && err == nil { // io.Reader allows it
 		n, err = c.rw.Read(c.first[:])
@@ -127,6 +139,7 @@ func (c *conn) await(until time.Time) bool {
 		}
 		return false
 	}
+	c.between(false)
 	c.hasFirst = true
 	c.begun = now()
 	return true
@@ -142,20 +155,44 @@ func (c *conn) Read(p []byte) (int, error) {
 	return c.rw.Read(p)
 }
 
+// between says whether the connection is between requests. A request that has
+// begun is finished even when the trap closes.
+func (c *conn) between(awaiting bool) {
+	c.mu.Lock()
+	c.awaiting = awaiting
+	if !awaiting {
+		c.cut.CompareAndSwap(uint32(cutShutdown), uint32(cutNot))
+	}
+	c.mu.Unlock()
+}
+
 // readBy sets the read deadline, unless the connection has been cut.
 func (c *conn) readBy(t time.Time) {
-	_ = c.nc.SetReadDeadline(t)
-	// cutNow stores its reason before it sets its deadline: whichever of the two
-	// deadlines came last, a cut connection reads no further.
-	if c.cutReason() != cutNot {
+	c.mu.Lock()
+	switch c.cutReason() {
+	case cutNot:
+		_ = c.nc.SetReadDeadline(t)
+	case cutShutdown: // cutNow has set it
+	default:
 		_ = c.nc.SetReadDeadline(longAgo())
 	}
+	c.mu.Unlock()
 }
 
 // cutNow makes the connection's reads fail from now on; any goroutine may call it.
 func (c *conn) cutNow(why cut) {
-	c.cut.CompareAndSwap(uint32(cutNot), uint32(why))
-	_ = c.nc.SetReadDeadline(longAgo())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := longAgo()
+	if why == cutShutdown {
+		if !c.awaiting {
+			return
+		}
+		at = now().Add(grace) // what is in flight is still taken
+	}
+	if c.cut.CompareAndSwap(uint32(cutNot), uint32(why)) || why != cutShutdown {
+		_ = c.nc.SetReadDeadline(at)
+	}
 }
 
 func (c *conn) cutReason() cut { return cut(c.cut.Load()) }

@@ -115,8 +115,13 @@ func (h *h2) read() (http2.ErrCode, bool) {
 	}
 	c := h.c
 	c.trap.clients.wait(c)
+	c.between(len(h.streams) == 0)
+	if c.trap.closing.Load() && len(h.streams) == 0 {
+		return http2.ErrCodeNo, false
+	}
 	c.readBy(h.deadline())
 	f, err := h.fr.ReadFrame()
+	c.between(false)
 	var ce http2.ConnectionError
 	var se http2.StreamError
 	switch {

@@ -36,7 +36,7 @@ func (t *Trap) Serve(ctx context.Context, l net.Listener) error {
 	t.conns.Add(1) // so that Shutdown cannot find the group empty while a connection is being accepted
 	t.mu.Unlock()
 	defer t.conns.Done()
-	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	stop := context.AfterFunc(ctx, func() { stopAccepting(l) })
 	defer stop()
 	pause := acceptPause
 	for {
@@ -66,6 +66,15 @@ func (t *Trap) Serve(ctx context.Context, l net.Listener) error {
 			timer.Stop()
 		}
 		pause = min(2*pause, acceptPauseMax)
+	}
+}
+
+// stopAccepting lets Accept fail soon. Connections whose handshake the kernel has
+// completed are still accepted: closing at once would reset them untagged.
+func stopAccepting(l net.Listener) {
+	d, ok := l.(interface{ SetDeadline(t time.Time) error })
+	if !ok || d.SetDeadline(now().Add(grace)) != nil {
+		_ = l.Close()
 	}
 }
 
@@ -122,9 +131,6 @@ func (t *Trap) welcome(nc net.Conn) (c *conn) {
 	}
 	t.live.Add(1)
 	t.conns.Add(1)
-	if t.closing.Load() {
-		c.cutNow(cutShutdown)
-	}
 	return c
 }
 

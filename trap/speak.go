@@ -65,7 +65,7 @@ func (c *conn) speak(ctx context.Context) {
 // next waits for the next request of a connection that stays open.
 func (c *conn) next(ctx context.Context) bool {
 	c.trap.clients.wait(c)
-	if !c.trap.closing.Load() && c.await(now().Add(c.trap.limits.KeepAlive)) {
+	if c.await(now().Add(c.trap.limits.KeepAlive)) {
 		return true
 	}
 	if c.helloBytes != nil {

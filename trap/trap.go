@@ -179,7 +179,7 @@ func (t *Trap) Shutdown(ctx context.Context) error {
 	t.mu.Lock()
 	t.closing.Store(true)
 	for s := range t.servers {
-		_ = s.listener.Close()
+		stopAccepting(s.listener)
 	}
 	t.mu.Unlock()
 	for _, c := range t.clients.idleConns() {

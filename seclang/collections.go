@@ -18,6 +18,7 @@ type persistent struct {
 	over      []overlay
 	changes   []collection.Change // not yet applied
 	applied   bool
+	scratch   bool // no initcol opened it: it ends with the transaction
 }
 
 type overlay struct {
@@ -85,10 +86,17 @@ func (tx *Transaction) open(v varID) *persistent {
 
 // openCollection is initcol: a collection that is open already stays as it is.
 func (tx *Transaction) openCollection(v varID, name, key string) {
-	if key == "" || tx.open(v) != nil {
+	old := tx.open(v)
+	if key == "" || old != nil && !old.scratch {
 		return
 	}
 	p := &persistent{v: v, name: name, key: key}
+	if old != nil {
+		defer func() { // what rules set before initcol is lost, as in mod_security2
+			*old = *p
+			tx.persist = tx.persist[:len(tx.persist)-1]
+		}()
+	}
 	var found bool
 	if p.view, found = tx.e.store().Load(name, key, tx.began); !found {
 		p.view = p.view.WithTimeout(tx.e.settings.CollectionTimeout)
@@ -166,8 +174,14 @@ func (tx *Transaction) scoped(v varID) string { return tx.webAppID + "_" + lower
 
 func (tx *Transaction) setPersistent(s *setvarStep, name string) {
 	p := tx.open(s.v)
-	if p == nil || len(name) > collection.MaxName {
-		return // mod_security2 logs that the collection does not exist, and goes on
+	if p == nil {
+		// Nothing is stored without initcol, but later rules of the transaction see the value, as in version 3.
+		p = &persistent{v: s.v, name: "scratch", scratch: true}
+		p.view, _ = blankStore.Load("scratch", "", tx.began)
+		tx.persist = append(tx.persist, p)
+	}
+	if len(name) > collection.MaxName {
+		return
 	}
 	tx.ver[s.v]++
 	switch s.op {
@@ -274,7 +288,7 @@ func (tx *Transaction) Commit() collection.Ticket {
 		return last
 	}
 	for _, p := range tx.persist {
-		if len(p.changes) == 0 {
+		if len(p.changes) == 0 || p.scratch {
 			continue
 		}
 		apply := tx.e.collections.Apply

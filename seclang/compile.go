@@ -157,7 +157,9 @@ func (c *compiler) addRule(open, r *ruleText) *ruleText {
 		open.chain = append(open.chain, r)
 	} else {
 		if r.kind != ruleMarker && r.id() == 0 {
-			if r.kind != ruleAction || !r.has("id") {
+			if r.kind == ruleAction {
+				c.warn("SecAction without an id: mod_security2 refuses it")
+			} else {
 				c.fail(errors.New("rule without an id: expected id:NUMBER among its actions"))
 			}
 		}
@@ -193,6 +195,7 @@ func (c *compiler) defaultAction(d Directive) {
 		return
 	}
 	phase, hasDisruptive := 0, false
+	kept := acts[:0:0]
 	for _, a := range acts {
 		switch a.name {
 		case "phase":
@@ -204,17 +207,19 @@ func (c *compiler) defaultAction(d Directive) {
 			c.fail(fmt.Errorf("SecDefaultAction must not hold %s", a.name))
 			return
 		case "block":
-			c.fail(errors.New("SecDefaultAction must not hold block: that word asks for what SecDefaultAction says"))
-			return
+			continue // it asks for what SecDefaultAction says: nothing, here
 		}
 		hasDisruptive = hasDisruptive || disruptive[a.name]
+		kept = append(kept, a)
 	}
+	acts = kept
 	if phase == 0 {
 		c.fail(errors.New("SecDefaultAction must name a phase"))
 		return
 	}
 	if !hasDisruptive {
-		acts = append(acts, actionText{name: "pass"})
+		c.fail(errors.New("SecDefaultAction must name a disruptive action, such as pass or deny"))
+		return
 	}
 	next := *c.defaults
 	next.byPhase[phase], next.byPhase[0] = acts, acts

@@ -1,7 +1,9 @@
 package seclang
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -303,7 +305,13 @@ func (c *compiler) openUnicodeMap() {
 	path := c.path(s.UnicodeMapFile)
 	text, err := c.cfg.ReadFile(path)
 	if err != nil {
-		c.warn(fmt.Sprintf("t:urlDecodeUni decodes without a code page: read %s: %v", path, err))
+		text := fmt.Sprintf("%s: read %s: %v", c.at.Name, path, err)
+		if filepath.Base(path) != "unicode.mapping" {
+			c.fail(errors.New(text))
+			return
+		}
+		// The recommended configuration names this file, and people copy the one without the other.
+		c.warn(text + "; t:urlDecodeUni goes on without a code page")
 		return
 	}
 	page := s.UnicodeCodePage
@@ -341,14 +349,15 @@ func (c *compiler) namespaces(t *ruleText) map[string]string {
 			continue
 		}
 		prefix, uri, ok := strings.Cut(a.arg, "=")
-		if !ok {
-			c.fail(fmt.Errorf("xmlns:%s, expected prefix=uri", a.arg))
+		uri = strings.Trim(uri, `"'`)
+		if !ok || prefix == "" || !strings.Contains(uri, ":") {
+			c.fail(fmt.Errorf("xmlns:%s, expected prefix=uri, such as soap=http://schemas.xmlsoap.org/soap/envelope/", a.arg))
 			continue
 		}
 		if ns == nil {
 			ns = map[string]string{}
 		}
-		ns[prefix] = strings.Trim(uri, `"'`)
+		ns[prefix] = uri
 	}
 	return ns
 }

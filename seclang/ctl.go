@@ -14,12 +14,14 @@ type ctlState struct {
 	requestBodyAccess, responseBodyAccess bool
 	requestBodyLimit, responseBodyLimit   int64
 	forceRequestBody                      bool
+	askedResponse                         bool // ctl:responseBodyAccess=On
 	parseXMLIntoArgs                      string
 	processor                             string
 }
 
-func (c *ctlState) reset(s *Settings) {
-	c.requestBodyAccess, c.responseBodyAccess = s.RequestBodyAccess, s.ResponseBodyAccess
+func (c *ctlState) reset(e *Engine) {
+	s := &e.settings
+	c.requestBodyAccess, c.responseBodyAccess = e.inspectsBody, e.inspectsAnswer
 	c.requestBodyLimit, c.responseBodyLimit = s.RequestBodyLimit, s.ResponseBodyLimit
 	c.parseXMLIntoArgs = s.ParseXMLIntoArgs
 	c.processor = ""
@@ -212,7 +214,7 @@ func (s *ctlStep) run(tx *Transaction, _ *rule) {
 	case "requestbodyaccess":
 		tx.ctl.requestBodyAccess = on
 	case "responsebodyaccess":
-		tx.ctl.responseBodyAccess = on
+		tx.ctl.responseBodyAccess, tx.ctl.askedResponse = on, on
 	case "requestbodylimit":
 		tx.ctl.requestBodyLimit, _ = strconv.ParseInt(val, 10, 64)
 	case "responsebodylimit":

@@ -64,18 +64,21 @@ type Engine struct {
 	groups      int // number of (source, chain) pairs with literal-driven rules
 	txCaptures  [10]int32
 
-	collections  *collection.Store
-	scripts      map[string]*script // Lua files of @inspectFile, by name as written
-	unicode      *transform.UnicodeMap
-	logger       *slog.Logger
-	now          func() time.Time
-	readFile     func(string) ([]byte, error)
-	honeytrap    bool
-	initIP       bool           // Defaults.Article opens ip before every rule
-	openFirst    bool           // openers run before every rule
-	openers      []*initcolStep // unconditional initcol of the honeytrap rules' own files
-	extractFiles bool           // some rule reads uploads by their file name
-	pool         *sync.Pool
+	collections                               *collection.Store
+	scripts                                   map[string]*script // Lua files of @inspectFile, by name as written
+	unicode                                   *transform.UnicodeMap
+	logger                                    *slog.Logger
+	now                                       func() time.Time
+	readFile                                  func(string) ([]byte, error)
+	honeytrap                                 bool
+	initIP                                    bool           // Defaults.Article opens ip before every rule
+	openFirst                                 bool           // openers run before every rule
+	openers                                   []*initcolStep // unconditional initcol of the honeytrap rules' own files
+	bodyLimitSet                              bool           // SecRequestBodyLimit stands in the text: it then holds for bodies that nobody looks at, too
+	respLimitSet                              bool
+	inspectsBody, inspectsAnswer, rejectsBody bool
+	extractFiles                              bool // some rule reads uploads by their file name
+	pool                                      *sync.Pool
 }
 
 // Compile turns directives into an Engine. Its error joins one *Error for each fault, with what was found and expected.
@@ -135,6 +138,7 @@ func (e *Engine) Derive(ds []Directive) (*Engine, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	d.learnSettings()
 	return &d, nil
 }
 

@@ -28,6 +28,18 @@ func (c *compiler) finish() *Engine {
 		}
 	}
 	e.groups = len(groups)
+	e.learnSettings()
 	e.pool = &sync.Pool{}
 	return e
+}
+
+// learnSettings notes what would cost a look-up per request. Without SecRequestBodyAccess bodies are inspected as
+// libmodsecurity does, but nothing is refused for their sake.
+func (e *Engine) learnSettings() {
+	s := &e.settings
+	e.bodyLimitSet = s.Set("SecRequestBodyLimit")
+	e.respLimitSet = s.Set("SecResponseBodyLimit")
+	e.inspectsBody = s.RequestBodyAccess || !s.Set("SecRequestBodyAccess")
+	e.inspectsAnswer = s.ResponseBodyAccess || !s.Set("SecResponseBodyAccess")
+	e.rejectsBody = s.RequestBodyLimitAction == LimitReject && (s.RequestBodyAccess || s.Set("SecRequestBodyLimitAction"))
 }

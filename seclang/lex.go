@@ -137,7 +137,8 @@ func words(s string) ([]string, error) {
 			end++
 		}
 		if end >= len(s) {
-			return out, fmt.Errorf("missing closing %c after %q", q, clip(s, 60))
+			// Apache takes the rest of the line, so rules that lost their last quote run everywhere.
+			return append(out, unquote(s[1:], q)), nil
 		}
 		out = append(out, unquote(s[1:end], q))
 		s = s[end+1:]

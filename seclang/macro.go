@@ -14,7 +14,8 @@ type macroPart struct {
 	literal string
 	v       varID // vNone: literal
 	key     string
-	slot    int32 // of a TX variable
+	slot    int32             // of a TX variable
+	rx      func(string) bool // of %{TX:/pattern/}
 }
 
 // newMacro parses text. Macros that name no variable expand to nothing, as in mod_security2; bad reports them.
@@ -34,7 +35,7 @@ func (c *compiler) newMacro(text string) *macro {
 			m.parts = append(m.parts, macroPart{literal: rest[:i]})
 		}
 		name := rest[i+2 : i+j]
-		rest = rest[i+j+1:]
+		rest = strings.TrimPrefix(rest[i+j+1:], "%") // %{NAME}% of old rules
 		base, key := name, ""
 		if k := strings.IndexAny(name, ".:"); k >= 0 {
 			base, key = name[:k], name[k+1:]
@@ -45,6 +46,13 @@ func (c *compiler) newMacro(text string) *macro {
 			continue
 		}
 		p := macroPart{v: v.id, key: key, slot: -1}
+		if len(key) > 1 && key[0] == '/' && key[len(key)-1] == '/' && v.id.keyed() && v.id != vXML {
+			if rx, err := compileSelectorPattern(key[1 : len(key)-1]); err == nil {
+				p.rx = rx
+				m.parts = append(m.parts, p)
+				continue
+			}
+		}
 		if v.id == vTX && key != "" && !c.runtime {
 			p.slot = c.txSlot(key)
 		}
@@ -105,7 +113,7 @@ func (tx *Transaction) macroValue(p *macroPart) string {
 		s, _ := tx.scalar(p.v)
 		return s
 	}
-	s, _ := tx.lookup(p.v, p.key)
+	s, _ := tx.lookup(p.v, selector{key: p.key, rx: p.rx})
 	return s
 }
 

@@ -53,7 +53,7 @@ func (tx *Transaction) walk(rules []*rule) {
 			skip--
 			continue
 		}
-		if tx.ctl.removed.has(r.index) || !r.always && !tx.mayMatch(r) {
+		if tx.ctl.removed.has(r.index) || !r.always && tx.tracer == nil && !tx.mayMatch(r) {
 			continue
 		}
 		if !tx.runChain(r) {
@@ -103,7 +103,7 @@ func (tx *Transaction) evaluate(r *rule) bool {
 		t := &r.targets[i]
 		if t.count {
 			n := tx.countOf(r, t)
-			x := ref{v: t.v, val: strconv.Itoa(n)}
+			x := ref{v: t.v, val: formatInt(int64(n)), counted: t.sel.key}
 			if tx.try(r, &x, x.val, arg) {
 				hit = true
 			}
@@ -149,7 +149,7 @@ func (tx *Transaction) tryChain(r *rule, x *ref, arg string) bool {
 		return tx.try(r, x, x.val, arg)
 	}
 	c := tx.resolve(tx.cellOf(x), &r.chain)
-	if r.bit >= 0 && tx.candidates(c)[r.bit>>6]>>(r.bit&63)&1 == 0 {
+	if r.bit >= 0 && tx.tracer == nil && tx.candidates(c)[r.bit>>6]>>(r.bit&63)&1 == 0 {
 		return false
 	}
 	return tx.try(r, x, c.s, arg)
@@ -283,14 +283,14 @@ func (tx *Transaction) interrupt(s *rule) bool {
 		it.Pause = pauseOf(ms)
 	}
 	switch s.disruptive {
-	case actDeny:
+	case actDeny, actDrop:
 		it.Status = 403
 		if s.status != 0 {
 			it.Status = s.status
 		}
 	case actRedirect:
 		it.Status = 302
-		if s.status == 301 || s.status == 303 || s.status == 307 || s.status == 308 {
+		if s.status >= 300 && s.status < 400 {
 			it.Status = s.status
 		}
 		it.URL = s.location.expand(tx)

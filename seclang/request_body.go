@@ -13,6 +13,7 @@ type requestBody struct {
 	text      string // body as one string, made when it is asked for
 	size      int64  // bytes received
 	inspected int64  // bytes given to the processor
+	unread    int64  // bytes that count for a limit that the text sets, although nobody looks at them
 	limited   bool   // SecRequestBodyLimit cut it
 	args      []field
 	parsed    *body.Result
@@ -59,18 +60,22 @@ func (tx *Transaction) chooseProcessor() {
 func (tx *Transaction) WriteRequestBody(p []byte) (kept int, it *Interruption) {
 	q := &tx.request
 	q.size += int64(len(p))
-	if tx.interruption != nil || tx.mode == ModeOff || !tx.ctl.requestBodyAccess || q.done {
+	if tx.interruption != nil || tx.mode == ModeOff || q.done || !tx.ctl.requestBodyAccess && !tx.e.bodyLimitSet {
 		return 0, tx.interruption
 	}
-	room := max(tx.ctl.requestBodyLimit-q.inspected, 0)
+	room := max(tx.ctl.requestBodyLimit-q.inspected-q.unread, 0)
 	if int64(len(p)) > room {
 		q.limited = true
-		if tx.e.settings.RequestBodyLimitAction == LimitReject && tx.mode == ModeOn {
+		if tx.e.rejectsBody && tx.mode == ModeOn {
 			tx.noteText("Request body is larger than the configured limit (" + strconv.FormatInt(tx.ctl.requestBodyLimit, 10) + ").")
 			tx.interruption = &Interruption{Action: "deny", Status: statusBodyLimit, Phase: max(tx.phase, 1)}
 			return 0, tx.interruption
 		}
 		p = p[:room]
+	}
+	if !tx.ctl.requestBodyAccess {
+		q.unread += int64(len(p))
+		return 0, nil
 	}
 	q.inspected += int64(len(p))
 	if tx.ctl.processor == "MULTIPART" {
@@ -93,7 +98,7 @@ const statusBodyLimit = 403
 func (tx *Transaction) bodyConfig() body.Config {
 	s := &tx.e.settings
 	c := body.Config{
-		ContentType: tx.request.header("Content-Type"), Separator: s.ArgumentSeparator, ArgumentsLimit: s.ArgumentsLimit,
+		ContentType: tx.request.header("Content-Type"), Separator: s.ArgumentSeparator, ArgumentsLimit: max(1, s.ArgumentsLimit-len(tx.request.argsGet)),
 		JSONDepth: s.RequestBodyJSONDepthLimit, NoFilesLimit: s.RequestBodyNoFilesLimit,
 		UploadFileLimit: s.UploadFileLimit, TmpDir: s.TmpDir, UploadDir: s.UploadDir, FileMode: s.UploadFileMode,
 		KeepFiles: s.UploadKeepFiles != "Off", Extract: tx.e.extractFiles, MemoryLimit: s.RequestBodyInMemoryLimit, ID: tx.id,

@@ -55,7 +55,8 @@ func (tx *Transaction) WantsResponseBody() bool {
 	if tx.e.settings.ContentInjection && (tx.append != "" || tx.prepend != "") && tx.mimeWanted() {
 		return true
 	}
-	return tx.ctl.responseBodyAccess && tx.mimeWanted()
+	// Without SecResponseBodyAccess nothing asks for the body; one that is given all the same is looked at.
+	return tx.ctl.responseBodyAccess && (tx.e.settings.ResponseBodyAccess || tx.ctl.askedResponse) && tx.mimeWanted()
 }
 
 func (tx *Transaction) mimeWanted() bool {
@@ -83,10 +84,10 @@ func (tx *Transaction) WriteResponseBody(p []byte) (kept int, it *Interruption) 
 		return len(p), nil
 	}
 	a.partial = true
-	if tx.e.settings.ResponseBodyLimitAction == LimitReject && tx.ctl.responseBodyAccess {
+	if tx.e.settings.ResponseBodyLimitAction == LimitReject && (tx.e.settings.ResponseBodyAccess || tx.e.respLimitSet) {
 		tx.noteText("Response body too large (over limit of " + strconv.FormatInt(tx.ctl.responseBodyLimit, 10) + ", total not specified).")
 		if tx.mode == ModeOn {
-			tx.interruption = &Interruption{Action: "deny", Status: 500, Phase: 4}
+			tx.interruption = &Interruption{Action: "deny", Status: statusBodyLimit, Phase: 4}
 		}
 		return 0, tx.interruption
 	}

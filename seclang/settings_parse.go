@@ -1,6 +1,7 @@
 package seclang
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
@@ -21,7 +22,6 @@ var ignored = map[string]string{
 	"sechashmethodrx":              "hash protection of links is not done here",
 	"sechashmethodpm":              "hash protection of links is not done here",
 	"secremoterules":               "rules are not fetched over the network while the server starts; download them and Include the file",
-	"secremoterulesfailaction":     "rules are not fetched over the network while the server starts",
 	"secguardianlog":               "the guardian program of mod_security2 is not started; decisions are published by the server itself",
 	"seccachetransformations":      "", // results are always shared by value; the directive never changes an outcome
 	"secrxprefilter":               "", // the literal scan is always on and exact
@@ -34,6 +34,9 @@ var ignored = map[string]string{
 func (s *Settings) setting(d Directive) (known bool, warn string, err error) {
 	name := lower(d.Name)
 	if why, ok := ignored[name]; ok {
+		if name == "secremoterules" && s.remoteAbort {
+			return true, "", errors.New("SecRemoteRules cannot be fetched, and SecRemoteRulesFailAction is Abort: download the rules and Include the file")
+		}
 		if why != "" {
 			warn = d.Name + " has no effect: " + why
 		}
@@ -277,6 +280,17 @@ func (s *Settings) otherSetter(name string) (setFunc, bool) {
 		return func(a string, _ []string) error {
 			s.ComponentSignatures = append(s.ComponentSignatures, a)
 			return nil
+		}, true
+	case "secremoterulesfailaction":
+		return func(a string, _ []string) error {
+			switch lower(a) {
+			case "warn":
+				return nil
+			case "abort":
+				s.remoteAbort = true
+				return nil
+			}
+			return fmt.Errorf("found %q, expected Abort or Warn", a)
 		}, true
 	case "secgeolookupdb":
 		return textTo(&s.GeoLookupDB), true

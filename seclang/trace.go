@@ -29,8 +29,11 @@ func (tx *Transaction) traceTry(r *rule, x *ref, value string, matched bool) {
 	if tx.tracer == nil {
 		return
 	}
-	v := r.starter.view()
-	tx.tracer(Step{Phase: tx.phase, Rule: &v, Variable: x.name(), Value: value, Matched: matched})
+	v, name := r.starter.view(), x.name()
+	if x.counted != "" {
+		name += ":" + x.counted
+	}
+	tx.tracer(Step{Phase: tx.phase, Rule: &v, Variable: name, Value: value, Matched: matched})
 }
 
 func (tx *Transaction) traceFire(r *rule, x ref, text string, before []Change) {

@@ -126,7 +126,7 @@ func (tx *Transaction) start(e *Engine, c Conn) {
 	tx.mode, tx.auditMode, tx.auditParts = s.RuleEngine, s.AuditEngine, s.AuditLogParts
 	tx.webAppID = s.WebAppID
 	tx.severity = 255
-	tx.ctl.reset(s)
+	tx.ctl.reset(e)
 	for i := range tx.ver {
 		tx.ver[i] = 1
 	}

@@ -1,16 +1,13 @@
 package seclang
 
-import (
-	"strings"
-)
-
 // ref is one value of a variable, as a rule sees it.
 type ref struct {
-	v    varID
-	key  string // "" for scalars
-	val  string
-	seen string // what the operator matched, after transformations
-	c    *cell
+	v       varID
+	key     string // "" for scalars
+	val     string
+	seen    string // what the operator matched, after transformations
+	counted string // selector of &VAR:selector; messages do not show it
+	c       *cell
 }
 
 // name is the variable as messages print it.
@@ -114,11 +111,11 @@ func (tx *Transaction) collect(s *source) []ref {
 }
 
 // lookup returns the first value of that name, for macros and Lua.
-func (tx *Transaction) lookup(v varID, key string) (string, bool) {
+func (tx *Transaction) lookup(v varID, sel selector) (string, bool) {
 	out, found := "", false
-	s := source{v: v, sel: selector{key: key}, slot: -1}
+	s := source{v: v, sel: sel, slot: -1}
 	tx.each(&s, func(k, val string) {
-		if !found && (key == "" || strings.EqualFold(k, key)) {
+		if !found && sel.match(k) {
 			out, found = val, true
 		}
 	})

@@ -1,7 +1,6 @@
 package seclang
 
 import (
-	"path"
 	"strconv"
 	"strings"
 )
@@ -40,7 +39,7 @@ func (tx *Transaction) scalar(v varID) (string, bool) {
 	case vQueryString:
 		return q.query, true
 	case vPathInfo:
-		return pathInfo(q.filename), true
+		return percentDecode(q.filename), true // there are no scripts on a disk here: all of the path is for the application
 	case vRemoteUser:
 		u := tx.remoteUser()
 		return u, u != ""
@@ -50,7 +49,7 @@ func (tx *Transaction) scalar(v varID) (string, bool) {
 	case vUniqueID:
 		return tx.id, true
 	case vModsecBuild:
-		return "020907000", true // two digits each of major, minor, patch; then dev, rc or release
+		return "030014000", true // two digits each of major, minor, patch: what rules need of 2.9 and of 3 is here
 	case vScriptFilename:
 		return q.filename, true
 	case vScriptBasename:
@@ -72,19 +71,28 @@ func (tx *Transaction) serverName() string {
 	return host
 }
 
+// percentDecode undoes %XX and nothing else.
+func percentDecode(s string) string {
+	if strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
+				b = append(b, byte(n))
+				i += 2
+				continue
+			}
+		}
+		b = append(b, s[i])
+	}
+	return string(b)
+}
+
 // basename is what follows the last slash (or backslash) of a path.
 func basename(p string) string {
 	return p[strings.LastIndexAny(p, `/\`)+1:]
-}
-
-// pathInfo is what follows a file name with an extension: /app.php/more.
-func pathInfo(p string) string {
-	for i := 1; i < len(p); i++ {
-		if p[i] == '/' && strings.Contains(path.Base(p[:i]), ".") {
-			return p[i:]
-		}
-	}
-	return ""
 }
 
 func (tx *Transaction) movingScalar(v varID) (string, bool) {

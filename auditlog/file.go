@@ -1,0 +1,116 @@
+package auditlog
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/trapline/trapline/internal/durable"
+)
+
+// file is a log that many append to. Whoever finds nobody writing writes for all that have come by then; the
+// file is opened O_SYNC, so one write is one wait for the disk.
+type file struct {
+	f *os.File
+
+	mu     sync.Mutex
+	idle   sync.Cond           // of mu; signalled when busy becomes false
+	busy   bool                // mu; somebody writes
+	next   *group              // mu; what the next write takes
+	dirs   map[string]struct{} // mu; directories to sync before it
+	broken error               // mu; a write failed: nothing more is taken
+}
+
+// group is the lines of one write.
+type group struct {
+	lines []byte
+	done  chan struct{}
+	err   error // set before done is closed
+}
+
+func openFile(path string, mode fs.FileMode) (*file, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_SYNC, mode)
+	if err != nil {
+		return nil, fmt.Errorf("audit log: %w", err)
+	}
+	if err := durable.SyncDir(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("audit log: %w", err)
+	}
+	out := &file{f: f}
+	out.idle.L = &out.mu
+	if lastByte(f) != '\n' { // a power loss cut the last entry: the next one must begin a line
+		if _, err := f.Write(newline); err != nil {
+			return nil, fmt.Errorf("audit log: %w", err)
+		}
+	}
+	return out, nil
+}
+
+func (o *file) append(ctx context.Context, line []byte, dir string) error {
+	o.mu.Lock()
+	if o.broken != nil {
+		defer o.mu.Unlock()
+		return o.broken
+	}
+	if o.next == nil {
+		o.next = &group{done: make(chan struct{})}
+	}
+	g := o.next
+	g.lines = append(g.lines, line...)
+	if dir != "" {
+		if o.dirs == nil {
+			o.dirs = map[string]struct{}{}
+		}
+		o.dirs[dir] = struct{}{}
+	}
+	lead := !o.busy
+	o.busy = true
+	o.mu.Unlock()
+	if lead {
+		o.writeNext()
+	}
+	select {
+	case <-g.done:
+		return g.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// writeNext writes one group; if another has gathered meanwhile, a goroutine goes on with it, so that no caller waits for lines of others.
+func (o *file) writeNext() {
+	o.mu.Lock()
+	g, dirs := o.next, o.dirs
+	o.next, o.dirs = nil, nil
+	o.mu.Unlock()
+	for dir := range dirs {
+		if err := durable.SyncDir(dir); err != nil && g.err == nil {
+			g.err = err
+		}
+	}
+	if g.err == nil {
+		_, g.err = o.f.Write(g.lines)
+	}
+	o.mu.Lock()
+	more := o.next != nil
+	o.busy = more
+	o.idle.Broadcast()
+	o.mu.Unlock()
+	close(g.done)
+	if more {
+		go o.writeNext()
+	}
+}
+
+func (o *file) close() error {
+	o.mu.Lock()
+	for o.busy {
+		o.idle.Wait()
+	}
+	o.broken = fmt.Errorf("audit log: %w", os.ErrClosed)
+	o.mu.Unlock()
+	return o.f.Close()
+}

@@ -140,8 +140,8 @@ func (l *Log) write(b *batch) error {
 		l.synced = b.first + uint64(len(b.ends))
 		l.stats.Syncs++
 		l.stats.Bytes += uint64(len(b.buf))
-		if l.spare == nil && cap(b.buf) <= 1<<20 {
-			l.spare = b.buf
+		if len(l.spare) < 2 && cap(b.buf) <= 1<<20 {
+			l.spare = append(l.spare, b.buf[:0])
 		}
 	}
 	l.mu.Unlock()

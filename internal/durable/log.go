@@ -76,7 +76,7 @@ type Log struct {
 
 	mu      sync.Mutex
 	cur     *batch    // mu; frames not yet taken by a writer, nil when none
-	spare   []byte    // mu; buffer of the last batch, used again
+	spare   [][]byte  // mu; buffers of written batches, used again: one fills while one is written
 	nextSeq uint64    // mu; of the next frame
 	synced  uint64    // mu; every frame below is durable
 	size    int64     // mu; bytes of all files, with frames on their way
@@ -157,8 +157,11 @@ func appendFrame[B []byte | string](l *Log, head []byte, body B) Ticket {
 	l.size += int64(frameHead + n)
 	b := l.cur
 	if b == nil {
-		b = &batch{log: l, first: l.nextSeq, buf: l.spare[:0], done: make(chan struct{})}
-		l.cur, l.spare = b, nil
+		b = &batch{log: l, first: l.nextSeq, done: make(chan struct{})}
+		if n := len(l.spare); n > 0 {
+			b.buf, l.spare = l.spare[n-1], l.spare[:n-1]
+		}
+		l.cur = b
 	}
 	b.ends = append(b.ends, len(b.buf))
 	b.buf = append(b.buf, make([]byte, frameHead)...)

@@ -52,7 +52,8 @@ type Summary struct {
 	Severity int
 	// Rules are the ids of matched rules in the order they ran, without repeats, at most 32.
 	Rules []int
-	// Message is the msg of the disruptive rule, else of the first rule that has one.
+	// Message is the msg of the most severe rule. Of equals it is the first that
+	// did not intercept: the rule that does ("score exceeded", "fake port") says least about what was tried.
 	Message   string
 	UserAgent string
 	JA4       string
@@ -126,19 +127,25 @@ func Summarize(e *Event) Summary {
 // matches fills what comes from the matched rules.
 func (s *Summary) matches(r *audit.Record) {
 	seen := make(map[int]bool, len(r.Matches))
+	best := 1 << 10
 	for i := range r.Matches {
 		m := &r.Matches[i]
 		if m.ID != 0 && !seen[m.ID] && len(s.Rules) < maxRules {
 			seen[m.ID] = true
 			s.Rules = append(s.Rules, m.ID)
 		}
-		s.Severity = min(s.Severity, severity(m.Severity))
+		level := severity(m.Severity)
+		s.Severity = min(s.Severity, level)
+		rank := 2 * level
+		if m.Disruptive {
+			rank++
+		}
 		text := m.Message
 		if text == "" && m.ID == 0 {
 			text = m.Text
 		}
-		if text != "" && (s.Message == "" || m.Disruptive) {
-			s.Message = cut(text, maxMessage)
+		if text != "" && rank < best {
+			s.Message, best = cut(text, maxMessage), rank
 		}
 	}
 }

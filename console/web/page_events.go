@@ -26,8 +26,6 @@ type eventsBody struct {
 	Fields []fieldView
 	Chips  []chip
 	Faults []error
-	// More says that the form holds a filter below its first line.
-	More bool
 	// Text is the filter q, the first line of the form.
 	Text string
 	// Live is where script reads new rows, "" on a page further down; Seq is the newest event it shows.
@@ -67,9 +65,6 @@ func (s *Site) eventsPage(w http.ResponseWriter, r *http.Request, v *visitor) {
 		page.Older = ""
 	}
 	body := eventsBody{Faults: faults, Text: f.Text, Chips: chips(&f), Fields: fieldViews(&f), Seq: s.cfg.Store.Newest()}
-	for _, d := range body.Fields {
-		body.More = body.More || d.Value != ""
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), queryTime)
 	defer cancel()
 	events, older, err := s.cfg.Store.Events(ctx, f, page)

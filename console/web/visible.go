@@ -40,12 +40,12 @@ func show(s string) []piece {
 			out = append(out, piece{fmt.Sprintf(`\x%02x`, c), "ctl", "a byte that is not UTF-8"})
 		case r < 0x80:
 			out = append(out, piece{controlText(c), "ctl", controlName(c)})
-		case unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsPunct(r) || unicode.IsSymbol(r):
+		case hasGlyph(r):
 			end := i + n
 			title := fmt.Sprintf("U+%04X", r)
 			for end < len(s) {
 				next, m := utf8.DecodeRuneInString(s[end:])
-				if next < 0x80 || next == utf8.RuneError || !unicode.IsLetter(next) && !unicode.IsDigit(next) {
+				if next < 0x80 || next == utf8.RuneError || !hasGlyph(next) {
 					break
 				}
 				if len(title) < 60 {
@@ -64,6 +64,24 @@ func show(s string) []piece {
 	}
 	flush(len(s))
 	return out
+}
+
+// hasGlyph says that a character beyond ASCII is seen when it is drawn. Some
+// letters are not: the Hangul fillers, and U+2800, a Braille cell without dots.
+func hasGlyph(r rune) bool {
+	return (unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsPunct(r) || unicode.IsSymbol(r)) &&
+		r != 0x2800 && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
+}
+
+// typed is s for the value of an input field: empty when it has what a field
+// cannot show. A filter by such bytes comes from a link and stands as a chip.
+func typed(s string) string {
+	for _, p := range show(s) {
+		if p.Class == "ctl" {
+			return ""
+		}
+	}
+	return s
 }
 
 func controlText(c byte) string {

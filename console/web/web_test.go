@@ -500,3 +500,7 @@ func TestPasswordChangeEndsOtherSessions(t *testing.T) {
 		t.Error("the other session lives on")
 	}
 }
+
+func testDecisions(d *Decision) (func(context.Context) ([]Decision, error), func(context.Context, netip.Addr) error) {
+	return func(context.Context) ([]Decision, error) { return []Decision{*d}, nil }, func(context.Context, netip.Addr) error { return nil }
+}

@@ -102,7 +102,7 @@ func (tx *Transaction) bodyConfig() body.Config {
 		JSONDepth: s.RequestBodyJSONDepthLimit, NoFilesLimit: s.RequestBodyNoFilesLimit,
 		UploadFileLimit: s.UploadFileLimit, TmpDir: s.TmpDir, UploadDir: s.UploadDir, FileMode: s.UploadFileMode,
 		KeepFiles: s.UploadKeepFiles != "Off", Extract: tx.e.extractFiles, MemoryLimit: s.RequestBodyInMemoryLimit, ID: tx.id,
-		Fake: strings.ContainsAny(tx.auditParts, "I"),
+		Fake: strings.ContainsAny(tx.auditParts, "I"), Cut: tx.request.limited,
 	}
 	switch lower(tx.ctl.parseXMLIntoArgs) {
 	case "on":
@@ -140,6 +140,9 @@ func (tx *Transaction) processBody() {
 			}
 			q.parts = body.NewMultipart(tx.bodyConfig())
 			_, _ = q.parts.Write(q.body)
+		}
+		if q.limited {
+			q.parts.Cut()
 		}
 		q.parsed = q.parts.Result()
 		if limit := tx.e.settings.RequestBodyNoFilesLimit; q.parsed.Error == "" && limit > 0 && q.parsed.NoFilesLength > limit {

@@ -127,6 +127,9 @@ func (tx *Transaction) eachOfBody(s *source, yield func(key, val string)) {
 	case vFiles:
 		for i := range p.Files {
 			yield(p.Files[i].Field, p.Files[i].Name)
+			if x := p.Files[i].ExtendedName; x != "" {
+				yield(p.Files[i].Field, x) // filename* beside filename: a back end may take either
+			}
 		}
 	case vFilesNames:
 		for i := range p.Files {

@@ -46,15 +46,15 @@ func (r *Reader) SetAside(seq uint64, reason string) error {
 	if err != nil {
 		return fmt.Errorf("set aside %d: %w", seq, err)
 	}
-	if err := r.s.writeAside(r.name, e, reason); err != nil {
+	if err := r.writeAside(e, reason); err != nil {
 		return fmt.Errorf("set aside %d: %w", seq, err)
 	}
 	r.s.count.setAside.Add(1)
 	return r.Ack(seq)
 }
 
-func (s *Spool) writeAside(reader string, e Entry, reason string) error {
-	dir := s.asideDir(reader)
+func (r *Reader) writeAside(e Entry, reason string) error {
+	dir := r.s.asideDir(r.name)
 	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -69,22 +69,32 @@ func (s *Spool) writeAside(reader string, e Entry, reason string) error {
 	if err := durable.WriteFile(path, append(append(head, '\n'), e.Bytes...), 0o600); err != nil {
 		return err
 	}
-	return s.trimAside(dir)
+	return r.trimAside(dir)
 }
 
-// trimAside keeps the newest Config.MaxSetAside files.
-func (s *Spool) trimAside(dir string) error {
+// trimAside keeps about the newest Config.MaxSetAside files. It lists the
+// directory only when that many are known to be there: a console that refuses
+// everything must not make each refusal slower than the one before.
+func (r *Reader) trimAside(dir string) error {
+	r.asideMu.Lock()
+	defer r.asideMu.Unlock()
+	if r.asides++; r.asides <= r.s.cfg.MaxSetAside && r.asidesKnown {
+		return nil
+	}
 	files, err := asideFiles(dir)
 	if err != nil {
 		return err
 	}
-	for len(files) > s.cfg.MaxSetAside {
-		if err := os.Remove(filepath.Join(dir, files[0])); err != nil {
-			return err
+	if most := r.s.cfg.MaxSetAside; len(files) > most {
+		for len(files) > most-most/100 {
+			if err := os.Remove(filepath.Join(dir, files[0])); err != nil {
+				return err
+			}
+			r.s.count.dropped.Add(1)
+			files = files[1:]
 		}
-		s.count.dropped.Add(1)
-		files = files[1:]
 	}
+	r.asides, r.asidesKnown = len(files), true
 	return nil
 }
 

@@ -29,6 +29,10 @@ type Reader struct {
 	acks    int             // mu; since the last save
 	open    int64           // mu; bytes of delivered entries that are not acknowledged
 	waiting int             // mu; number of delivered entries that are not acknowledged
+
+	asideMu     sync.Mutex
+	asides      int  // asideMu; files in set-aside/, at least
+	asidesKnown bool // asideMu
 }
 
 // slot is one delivered entry.

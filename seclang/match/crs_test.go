@@ -121,3 +121,32 @@ func TestCRS(t *testing.T) {
 	}
 	t.Logf("%d pairs, %d matches, %d candidates (%.1f %%), automata %d bytes", pairs, matches, candidates, 100*float64(candidates)/float64(pairs), budget.Used())
 }
+
+func mustStd(t *testing.T, pattern string) *regexp.Regexp {
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return re
+}
+
+// crsPhrases are the lines of all data files of CRS.
+func crsPhrases(t testing.TB) []string {
+	var all []string
+	err := fs.WalkDir(coreruleset.FS, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(name, ".data") {
+			return err
+		}
+		b, err := fs.ReadFile(coreruleset.FS, name)
+		for line := range strings.Lines(string(b)) {
+			if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+				all = append(all, line)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}

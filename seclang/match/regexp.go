@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
-	"strings"
 	"sync"
 	"time"
 
@@ -99,10 +98,8 @@ func Compile(pattern string, o Options) (*Regexp, error) {
 		re.filter, err = newDFA(tree, o.Budget)
 	}
 	if err != nil {
-		if linear {
-			return nil, fmt.Errorf("pattern %q: %s", pattern, strings.TrimPrefix(err.Error(), "error parsing regexp: "))
-		}
-		re.filter = nil // the filter is only a help
+		// Too large for package regexp, whose limits are below PCRE's.
+		re.filter, re.exact, re.net = nil, false, emitNET(n)
 	}
 	if re.net != "" {
 		// Errors of the other matcher must show now, not at the first value.

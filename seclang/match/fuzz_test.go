@@ -1,0 +1,156 @@
+package match
+
+import (
+	"regexp/syntax"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// FuzzCompile compiles any pattern and matches any text: no panic, and where
+// the automaton is exact it agrees with package regexp and with the
+// backtracking matcher, which is given the same tree in another syntax. What
+// matches contains its literals.
+func FuzzCompile(f *testing.F) {
+	for _, p := range []string{
+		`(?i)union\s+select`, `^(?:a|b)*c$`, `(?m)^b`, `a++b`, `(?>a|ab)c`, `(a)\1`, `(?<=x)y`, `[[:alpha:]-z]`, `\Qa.b\E+`, `a{2,3}?b`, `(?|(a)|(b))`, `\R\h\v\N`, `x\Ky`,
+		`(?(1)a|b)()`, `(?x) a # b`, `\bfoo\b|\Bbar`, `[^\x00-\x7f]+`, `é|ü`, `$|^`, `(?1)(a|b)`, `\p{L}`, `(?-s).`, `\Z`, `[a-c&&]`, `a|b|`, `((a*)*)*b`,
+	} {
+		f.Add(p, "select a from b where aab\xe9\r\n 12 foo xy", uint8(0))
+		f.Add(p, "\xc3\xa9 abc bar\n", uint8(1))
+	}
+	f.Fuzz(func(t *testing.T, pattern, text string, flags uint8) {
+		if len(pattern) > 60 || len(text) > 80 {
+			return
+		}
+		o := Options{Multiline: flags&1 != 0, FoldCase: flags&2 != 0, Timeout: 50 * time.Millisecond, Budget: NewBudget(1 << 20)}
+		re, err := Compile(pattern, o)
+		if err != nil {
+			return
+		}
+		got, err := re.MatchString(text)
+		groups, found, err2 := re.FindSubmatch(text, nil)
+		if err == nil && err2 == nil && (found != got || found && !strings.Contains(text, groups[0])) {
+			t.Fatalf("%q on %q: MatchString %v, FindSubmatch %v %q", pattern, text, got, found, groups)
+		}
+		if got && err == nil {
+			checkLiterals(t, re, text)
+		}
+		if re.simple != nil || re.exact {
+			checkExact(t, pattern, text, o, got)
+		}
+	})
+}
+
+// checkExact compares with both other matchers.
+func checkExact(t *testing.T, pattern, text string, o Options, got bool) {
+	o.Overlapping = true
+	other, err := Compile(pattern, o)
+	if err != nil {
+		return // regexp2 has limits of its own
+	}
+	if other.exact {
+		tree, err := syntax.Parse(other.re2, syntax.Perl)
+		if err != nil {
+			t.Fatalf("%q became %q: %v", pattern, other.re2, err)
+		}
+		d, err := newDFA(tree, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, known := d.match(text); known && m != got {
+			t.Fatalf("%q on %q: %v, automaton of %q says %v", pattern, text, got, other.re2, m)
+		}
+		std := mustStd(t, other.re2)
+		if m := std.MatchString(latin1(text)); m != got {
+			t.Fatalf("%q on %q: %v, regexp %q says %v", pattern, text, got, other.re2, m)
+		}
+	}
+	other.once.Do(other.build)
+	m, err := other.find(runes(text), 0)
+	if err == nil && (m != nil) != got {
+		t.Fatalf("%q on %q: %v, regexp2 %q says %v", pattern, text, got, other.net, m != nil)
+	}
+}
+
+func checkLiterals(t *testing.T, re *Regexp, text string) {
+	b := NewBuilder()
+	b.Add(re.Literals())
+	set := b.Build()
+	m := make([]uint64, 2*set.Words())
+	if set.Scan(text, m); m[0] != 1 {
+		t.Fatalf("%q matches %q, but its literals are %q", re, text, re.Literals())
+	}
+}
+
+// FuzzSet compares the scan with strings.Contains.
+func FuzzSet(f *testing.F) {
+	f.Add("he,she,his,hers|us,he", "ushers and she")
+	f.Add("a,ab,abc,abcd|\xe9,\xff\xfe", "xabcd\xff\xfe")
+	f.Fuzz(func(t *testing.T, words, text string) {
+		if len(words) > 200 || len(text) > 200 {
+			return
+		}
+		b := NewBuilder()
+		var all []Literals
+		for _, part := range strings.Split(words, "|") {
+			l := strings.Split(part, ",")
+			one := Literals{A: l[:len(l)/2], B: l[len(l)/2:]}
+			b.Add(one)
+			all = append(all, one)
+		}
+		set := b.Build()
+		m := make([]uint64, 2*set.Words())
+		set.Scan(text, m)
+		folded := foldText(text)
+		in := func(l []string) bool {
+			return len(l) == 0 || slices.ContainsFunc(l, func(x string) bool { return strings.Contains(folded, foldText(x)) })
+		}
+		var flat []string
+		for i, l := range all {
+			if got, want := m[i>>6]>>(i&63)&1 == 1, in(l.A) && in(l.B); got != want {
+				t.Fatalf("%q in %q: %v, want %v", l, text, got, want)
+			}
+			flat = append(append(flat, l.A...), l.B...)
+		}
+		flat = slices.DeleteFunc(flat, func(s string) bool { return s == "" })
+		p := NewPhrases(flat)
+		phrase, end, ok := p.Find(text)
+		if want := len(flat) > 0 && in(flat); ok != want || ok && !strings.HasSuffix(folded[:end], foldText(phrase)) {
+			t.Fatalf("Find(%q) in %q: %q %d %v", text, flat, phrase, end, ok)
+		}
+	})
+}
+
+// FuzzCRS runs the patterns of CRS on any text, against package regexp and their literals.
+func FuzzCRS(f *testing.F) {
+	var res []*Regexp
+	for _, p := range crsPatterns(f) {
+		re, err := Compile(p, Options{})
+		if err != nil {
+			f.Fatal(err)
+		}
+		if re.simple == nil {
+			res = append(res, re)
+		}
+	}
+	for i, s := range crsStrings(f, 200) {
+		f.Add(uint16(i), s)
+	}
+	f.Fuzz(func(t *testing.T, i uint16, text string) {
+		if len(text) > 500 {
+			return
+		}
+		re := res[int(i)%len(res)]
+		re.once.Do(re.build)
+		want := re.std.MatchString(latin1(text))
+		got, known := re.filter.match(text)
+		if known && got != want {
+			t.Fatalf("%q on %q: %v, regexp %v", re, text, got, want)
+		}
+		if want {
+			checkLiterals(t, re, text)
+		}
+	})
+}

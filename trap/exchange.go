@@ -22,6 +22,9 @@ type exchange struct {
 	br  *bufio.Reader
 	out []byte // the answer as it is sent
 
+	keeper keeper     // of the request body
+	chunk  [4096]byte // of the request body
+
 	c      *conn
 	host   *Host
 	tx     *seclang.Transaction
@@ -54,6 +57,7 @@ func (x *exchange) begin(c *conn, h *Host, at time.Time) {
 	x.notes = x.notes[:0]
 	x.out = x.out[:0]
 	x.answer.reset()
+	x.keeper = keeper{budget: &c.trap.budget, limit: c.trap.limits.Body}
 	x.rec = audit.Record{
 		Time: at, Host: h.Name, Honeytrap: true,
 		Peer: c.peer, Client: c.peer, Server: c.local, TLS: c.hello,
@@ -69,6 +73,7 @@ func (x *exchange) done() {
 		_ = x.tx.Close()
 		x.tx = nil
 		x.rec = audit.Record{}
+		x.keeper.free()
 	}
 }
 

@@ -174,15 +174,28 @@ func (c *conn) readBody(x *exchange, head *wire.Head) (status int, faults []wire
 		return 0, []wire.Fault{wire.FaultBodyShort}, nil
 	}
 	b := wire.NewBodyReader(x.br, head.Framing)
-	kept, err := b.ReadAll(int64(t.limits.Body), int64(t.limits.Body)+t.limits.Drain)
+	k := &x.keeper
+	most := int64(t.limits.Body) + t.limits.Drain
+	var dropped int
+	for err == nil && k.size < most {
+		var n int
+		n, err = b.Read(x.chunk[:])
+		dropped += k.add(x.chunk[:n])
+	}
 	faults = b.Faults()
+	switch {
+	case errors.Is(err, io.EOF):
+		err = nil
+	case err == nil:
+		faults = append(faults, wire.FaultBodyLong)
+	}
 	if len(b.Trailer()) > 0 {
 		x.note("trailer", string(b.Trailer()))
 	}
-	if over := b.Size() - int64(len(kept)); over > 0 {
+	if dropped > 0 {
 		t.count.bodiesCut.Add(1)
-		t.count.bytesDropped.Add(uint64(over))
-		x.noteCount("cut: body", t.limits.Body, "bytes kept")
+		t.count.bytesDropped.Add(uint64(dropped))
+		x.noteCount("cut: body", len(k.kept), "bytes kept")
 		status = http.StatusRequestEntityTooLarge
 	}
 	switch {
@@ -194,7 +207,7 @@ func (c *conn) readBody(x *exchange, head *wire.Head) (status int, faults []wire
 			status = http.StatusBadRequest
 		}
 	}
-	x.body(kept, b.Size())
+	x.body(k.kept, k.size)
 	return status, faults, err
 }
 

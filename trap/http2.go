@@ -52,8 +52,7 @@ type stream struct {
 	headCut   bool
 	endsHead  bool // END_STREAM was on the HEADERS frame
 	trailer   bool // a second header block: trailers are kept as fields of the head's end
-	body      []byte
-	size      int64
+	body      keeper
 	note      string // why it is not whole
 	status    int    // what that means, 0: nothing
 	reset     bool   // the client has reset it: no answer
@@ -219,7 +218,7 @@ func (h *h2) headers(f *http2.HeadersFrame) http2.ErrCode {
 		return http2.ErrCodeProtocol
 	}
 	h.last = f.StreamID
-	st := &stream{id: f.StreamID, begun: now(), endsHead: f.StreamEnded()}
+	st := &stream{id: f.StreamID, begun: now(), endsHead: f.StreamEnded(), body: keeper{budget: &h.c.trap.budget}}
 	h.streams[st.id] = st
 	h.windows[st.id] = h.initial
 	h.block = st
@@ -261,8 +260,8 @@ func (h *h2) fragment(b []byte, end bool) http2.ErrCode {
 	case st.endsHead:
 		h.complete(st)
 	case len(h.streams) > h.c.trap.limits.Streams:
-		st.note = "over the limit of streams"
-		h.complete(st)
+		// The client may send it again; that it was sent now is recorded.
+		h.drop(st.id, "over the limit of streams", http2.ErrCodeRefusedStream)
 	}
 	return http2.ErrCodeNo
 }
@@ -277,22 +276,18 @@ func (h *h2) data(f *http2.DataFrame) {
 	}
 	h.control = 0
 	limits := h.c.trap.limits
-	b := f.Data()
-	st.size += int64(len(b))
 	// One limit for all requests of the connection: many streams must not hold many times as much.
-	room := min(limits.Body-h.kept, len(b))
-	if room > 0 {
-		st.body = append(st.body, b[:room]...)
-		h.kept += room
-	}
-	if cut := len(b) - max(room, 0); cut > 0 {
-		h.c.trap.count.bytesDropped.Add(uint64(cut))
+	st.body.limit = len(st.body.kept) + limits.Body - h.kept
+	before := len(st.body.kept)
+	if dropped := st.body.add(f.Data()); dropped > 0 {
+		h.c.trap.count.bytesDropped.Add(uint64(dropped))
 		st.status = 413
 	}
+	h.kept += len(st.body.kept) - before
 	switch {
 	case f.StreamEnded():
 		h.complete(st)
-	case st.size > int64(limits.Body)+limits.Drain:
+	case st.body.size > int64(limits.Body)+limits.Drain:
 		st.note = "body over the limit"
 		h.complete(st)
 	case f.Header().Length > 0:
@@ -332,14 +327,14 @@ func (h *h2) settings(f *http2.SettingsFrame) http2.ErrCode {
 // complete moves a stream to those that are to be answered.
 func (h *h2) complete(st *stream) {
 	delete(h.streams, st.id)
-	h.kept -= len(st.body)
+	h.kept -= len(st.body.kept)
 	h.ready = append(h.ready, st)
 }
 
 // crowded is true when the client asks on while it does not take the answers.
 func (h *h2) crowded() bool { return len(h.ready) > h.c.trap.limits.Streams }
 
-// drop ends a stream whose frames are malformed; what came of it is recorded.
+// drop resets a stream; what came of it is recorded.
 func (h *h2) drop(id uint32, why string, code http2.ErrCode) {
 	_ = h.fr.WriteRSTStream(id, code)
 	if st := h.streams[id]; st != nil {

@@ -26,15 +26,16 @@ func (h *h2) request(ctx context.Context, st *stream) bool {
 	defer delete(h.windows, st.id)
 	c.helloBytes = nil
 	x.head(raw)
-	x.body(st.body, st.size)
+	x.body(st.body.kept, st.body.size)
+	defer st.body.free()
 	x.note("pseudo", pseudo)
 	if st.headCut {
 		t.count.headsCut.Add(1)
 		x.noteCount("cut: head", t.limits.Head, "bytes")
 	}
-	if st.size > int64(len(st.body)) {
+	if st.body.size > int64(len(st.body.kept)) {
 		t.count.bodiesCut.Add(1)
-		x.noteCount("cut: body", len(st.body), "bytes kept")
+		x.noteCount("cut: body", len(st.body.kept), "bytes kept")
 	}
 	if st.note != "" {
 		x.note("cut", st.note)

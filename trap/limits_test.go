@@ -319,3 +319,25 @@ func noted(r *audit.Record, text string) bool {
 	}
 	return false
 }
+
+// TestBodiesShareABudget: many bodies at a time keep only their beginnings, and what was taken is given back.
+func TestBodiesShareABudget(t *testing.T) {
+	s := open(t, options{limits: Limits{Memory: 300_000, Body: 200_000, PerClient: 100}})
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			ask(t, s, addr(1+i), "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 150000\r\n\r\n"+strings.Repeat("b", 150_000))
+		})
+	}
+	wg.Wait()
+	for i := range 8 {
+		r := s.wait(t, addr(1+i), 1)[0]
+		if n := len(r.RequestBody); r.RequestBodySize != 150_000 || n < freeBytes || n > 150_000 {
+			t.Errorf("kept %d of %d bytes", n, r.RequestBodySize)
+		}
+	}
+	s.stop()
+	if left := s.trap.budget.left.Load(); left != 300_000 {
+		t.Errorf("%d bytes of the budget left, want 300000", left)
+	}
+}

@@ -78,6 +78,7 @@ type Config struct {
 type Limits struct {
 	Head        int           // bytes of request line and headers kept [64 KiB]
 	Body        int           // bytes of a request body kept; also of a response body [1 MiB]
+	Memory      int64         // bytes of request bodies kept of all connections together; beyond, 4 KiB of each [256 MiB]
 	Drain       int64         // bytes read and counted beyond Body or Head before the connection is cut [8 MiB]
 	Raw         int           // bytes kept of a connection that is not HTTP [64 KiB]
 	RequestTime time.Duration // from the first byte of a request to its last, and for its answer to be taken [10 s]
@@ -114,6 +115,9 @@ func (l Limits) withDefaults() Limits {
 	last(&l.KeepAlive, 5*time.Second)
 	last(&l.Quiet, 300*time.Millisecond)
 	last(&l.Window, time.Minute)
+	if l.Memory <= 0 {
+		l.Memory = 256 << 20
+	}
 	if l.Drain <= 0 {
 		l.Drain = 8 << 20
 	}
@@ -128,6 +132,7 @@ type Trap struct {
 	tls     *tls.Config
 	clients *clients
 	tally   *tally
+	budget  budget    // of Limits.Memory
 	pool    sync.Pool // of *exchange
 	date    dateLine
 	count   counters
@@ -158,6 +163,7 @@ func New(cfg Config) (*Trap, error) {
 	}
 	t.clients = newClients(t.limits.PerClient, t.limits.Total)
 	t.tally = newTally(t.limits.Connects, t.limits.Window, t.sumUp)
+	t.budget.left.Store(t.limits.Memory)
 	t.pool.New = func() any { return newExchange() }
 	certificate := cfg.Certificate
 	if certificate == nil {

@@ -2,6 +2,7 @@ package trap
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"net/http"
 
@@ -36,6 +37,29 @@ func (c *conn) other(ctx context.Context, x *exchange) {
 	}
 	x.refuse("", http.StatusBadRequest)
 	c.commit(ctx, x, &frame{server: x.host.serverName(), date: t.date.at(c.begun), closes: true}, "")
+}
+
+// leftover records bytes that came after the last request of a connection: what
+// a client hid behind "Connection: close", or sent after an Upgrade.
+func (c *conn) leftover(ctx context.Context, x *exchange) {
+	n := x.br.Buffered()
+	if c.unread || n == 0 {
+		return // nothing, or the rest of what a limit cut
+	}
+	b, _ := x.br.Peek(n)
+	if len(bytes.TrimLeft(b, "\r\n")) == 0 {
+		return // old clients end a body with an empty line more
+	}
+	raw := bytes.Clone(b)
+	_, _ = x.br.Discard(n)
+	x.begin(c, c.host, now())
+	defer x.done()
+	x.rec.Kind = audit.KindBytes
+	x.note("bytes", "after the last request of the connection")
+	x.head(raw)
+	x.body(nil, 0)
+	c.unread = true
+	x.settle(ctx, true)
 }
 
 // gather reads until silence, the end, the time or the limit of a request.

@@ -55,6 +55,7 @@ func (c *conn) speak(ctx context.Context) {
 		} else if keep {
 			c.begun = now() // pipelined: it is here already
 		} else {
+			c.leftover(ctx, x)
 			c.linger(x)
 			c.trap.release(x)
 			return

@@ -92,6 +92,7 @@ func touches() []kindOfTouch {
 		{name: "HTTP/3.0 in the clear", bytes: "GET / HTTP/3.0\r\n" + host + "\r\n", status: 403},
 		{name: "method only", bytes: "GET\r\n\r\n", half: true, kind: audit.KindBytes, status: 403},
 		{name: "pipelined", bytes: get("/1") + get("/2"), status: 403, head: "GET /1", records: 2},
+		{name: "bytes after the last request", bytes: "GET /1 HTTP/1.1\r\n" + host + "Connection: close\r\n\r\nGET /hidden HTTP/1.1\r\n\r\n", status: 403, head: "GET /1", records: 2},
 		{name: "h2c upgrade", bytes: "GET / HTTP/1.1\r\n" + host + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n", status: 403},
 		{name: "websocket", bytes: "GET / HTTP/1.1\r\n" + host + "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n", status: 403},
 		{name: "half a request line", bytes: "GET / HT", half: true, status: 403},
@@ -110,6 +111,7 @@ func notHTTP() []kindOfTouch {
 		{name: "TLS, no request", act: tlsOnly, kind: audit.KindTLS, head: "\x16\x03\x01"},
 		{name: "TLS with a request", act: tlsGet("http/1.1"), status: 403, head: "GET /t HTTP/1.1"},
 		{name: "TLS with HTTP/2", act: tlsH2, status: 403, head: "GET /h2 HTTP/2.0"},
+		{name: "TLS 1.0", act: tlsOld, status: 403, head: "GET /t HTTP/1.1"},
 		{name: "half a TLS hello", bytes: "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03abc", half: true, kind: audit.KindTLS},
 		{name: "SSL 2 hello", bytes: "\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10\x01\x00\x80\x02\x00\x80", kind: audit.KindBytes},
 		{name: "HTTP/2 preface only", bytes: preface, half: true, head: "PRI * HTTP/2.0", status: -1},
@@ -285,6 +287,18 @@ func tlsGet(protocols ...string) func(*testing.T, *net.TCPConn) {
 		if got, _ := io.ReadAll(tc); !bytes.HasPrefix(got, []byte("HTTP/1.1 403 ")) {
 			t.Errorf("answer %q", got)
 		}
+	}
+}
+
+func tlsOld(t *testing.T, c *net.TCPConn) {
+	cfg := clientTLS()
+	cfg.MinVersion, cfg.MaxVersion = tls.VersionTLS10, tls.VersionTLS10
+	tc := tls.Client(c, cfg)
+	if _, err := io.WriteString(tc, "GET /t HTTP/1.1\r\n"+host+"Connection: close\r\n\r\n"); err != nil {
+		t.Error(err)
+	}
+	if got, _ := io.ReadAll(tc); !bytes.HasPrefix(got, []byte("HTTP/1.1 403 ")) {
+		t.Errorf("answer %q", got)
 	}
 }
 

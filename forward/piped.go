@@ -69,7 +69,8 @@ type piped struct {
 	scanned bool       // the scan for files without a line is done
 	stuck   bool       // files were left where they are: the mark must not pass them
 	later   []waitLine // files that were not complete
-	dirs    map[string]struct{}
+	dirs    map[string]struct{} // where files were removed
+	kept    map[string]struct{} // files taken and kept until scanned: the scan must not take them again
 }
 
 // waitLine is an index line whose file is not complete yet.
@@ -105,7 +106,10 @@ func (p *piped) open(ctx context.Context) error {
 			return root.Close() // the lines that were read are found again by the next start
 		}
 	}
-	if p.reader, err = p.spool.Reader("console"); err != nil {
+	if p.reader, err = p.spool.Reader("console"); err == nil {
+		err = p.firstMark()
+	}
+	if err != nil {
 		return errors.Join(err, root.Close(), p.spool.Close())
 	}
 	return nil
@@ -176,6 +180,9 @@ func (p *piped) takeLines(ctx context.Context) error {
 		if len(lines) == linesAtOnce {
 			continue
 		}
+		if p.lines.takeDropped() {
+			p.rescan(ctx, time.Now())
+		}
 		if !more && len(p.later) == 0 {
 			break
 		}
@@ -191,7 +198,7 @@ func (p *piped) takeLines(ctx context.Context) error {
 		case <-arrived:
 		case <-retry:
 		case <-rescan.C:
-			p.rescan(ctx)
+			p.rescan(ctx, p.started)
 		case <-checkpoint.C:
 			p.checkpoint(time.Now())
 		case <-ctx.Done():
@@ -199,8 +206,8 @@ func (p *piped) takeLines(ctx context.Context) error {
 			return nil
 		}
 	}
-	if p.lines.takeDropped() || !p.scanned {
-		p.rescan(ctx)
+	if !p.scanned {
+		p.rescan(ctx, p.started)
 	}
 	p.checkpoint(time.Now())
 	return nil
@@ -340,6 +347,12 @@ func (p *piped) commit(ctx context.Context, taken []takenFile) error {
 
 func (p *piped) remove(path string) {
 	if p.conf.KeepEntries > 0 {
+		if p.kept == nil {
+			p.kept = map[string]struct{}{}
+		}
+		if !p.scanned {
+			p.kept[path] = struct{}{}
+		}
 		return
 	}
 	if err := p.root.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -24,6 +24,18 @@ const markSlack = 10 * time.Second
 // maxRescan bounds the files that one scan takes.
 const maxRescan = 500_000
 
+// firstMark sets the mark on the first run of all with KeepEntries: what lies there was dealt with by somebody else.
+func (p *piped) firstMark() error {
+	if p.conf.KeepEntries == 0 || !p.mark().IsZero() {
+		return nil
+	}
+	return p.setMark(p.started.Add(-time.Second))
+}
+
+func (p *piped) setMark(t time.Time) error {
+	return durable.WriteFile(p.markPath(), []byte(t.Format(time.RFC3339Nano)+"\n"), 0o600)
+}
+
 func (p *piped) markPath() string { return p.conf.SpoolDir() + "-mark" }
 
 // mark returns the time that was saved last; zero when there is none.
@@ -44,7 +56,7 @@ func (p *piped) checkpoint(now time.Time) {
 	if !p.scanned || p.stuck || !p.lines.empty() || len(p.later) > 0 {
 		return
 	}
-	if err := durable.WriteFile(p.markPath(), []byte(now.Add(-markSlack).Format(time.RFC3339Nano)+"\n"), 0o600); err != nil {
+	if err := p.setMark(now.Add(-markSlack)); err != nil {
 		p.log.Warn("checkpoint cannot be written", "err", err)
 	}
 	p.removeEmpty(now)
@@ -79,18 +91,9 @@ func dirTime(name string) (time.Time, bool) {
 }
 
 // rescan takes files that are in the storage directory without being in the spool: a line was read and the
-// process killed, or lines had to be dropped. Files that are younger than this process have a line to come,
-// unless lines were dropped.
-func (p *piped) rescan(ctx context.Context) {
+// process killed, or lines had to be dropped. Only files written before the given time: younger ones have a line to come.
+func (p *piped) rescan(ctx context.Context, before time.Time) {
 	mark := p.mark()
-	if p.conf.KeepEntries > 0 && mark.IsZero() {
-		p.scanned = true // the first run: what lies there was dealt with by somebody else
-		return
-	}
-	before := p.started
-	if p.lines.takeDropped() {
-		before = time.Now()
-	}
 	files, all := p.orphans(mark, before)
 	if len(files) > 0 {
 		p.log.Info("audit files that never came into the spool are taken", "files", len(files))
@@ -108,14 +111,13 @@ func (p *piped) rescan(ctx context.Context) {
 			return
 		}
 	}
-	p.scanned = all && len(files) == 0
+	if p.scanned = all && len(files) == 0; p.scanned {
+		p.kept = nil
+	}
 }
 
 // orphans lists the files, oldest first; false when there are more than a scan takes.
 func (p *piped) orphans(mark, before time.Time) (files []string, all bool) {
-	if !mark.IsZero() {
-		mark = mark.Add(-markSlack)
-	}
 	all = true
 	err := fs.WalkDir(p.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
@@ -160,6 +162,9 @@ func (p *piped) orphans(mark, before time.Time) (files []string, all bool) {
 // takeOrphan reads a file for which there is no line and makes one.
 func (p *piped) takeOrphan(taken []takenFile, name string) []takenFile {
 	rel := filepath.FromSlash(name)
+	if _, ok := p.kept[rel]; ok {
+		return taken
+	}
 	body, err := p.readAll(rel)
 	if err != nil || len(body) == 0 {
 		return taken

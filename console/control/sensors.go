@@ -229,11 +229,21 @@ func (c *Control) learnSecret(ctx context.Context, name, stored, secret string, 
 		return false, ctx.Err()
 	}
 	defer func() { <-c.learning }()
+	t := &c.sensors
+	// A sensor comes with many connections at once: what the first learned while the others waited serves them all.
+	t.mu.RLock()
+	var known *[32]byte
+	if r := t.rows[name]; r != nil && r.stored == stored {
+		known = r.known
+	}
+	t.mu.RUnlock()
+	if known != nil {
+		return subtle.ConstantTimeCompare(sum[:], known[:]) == 1, nil
+	}
 	right, err := verifyPassword(stored, secret)
 	if err != nil || !right {
 		return false, err
 	}
-	t := &c.sensors
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	// The secret may have been changed while we computed.

@@ -29,7 +29,7 @@ func trapDirectives() []spec {
 				b.cfg.Trap.TagConnect = on
 			}
 		}},
-		{"TrapConsole", inMain, 1, 1, "address:port or Off", func(b *builder, _ *scope, d seclang.Directive) {
+		{"TrapConsole", inMain, 1, -1, "address:port, and the host names by which browsers reach it, or Off", func(b *builder, _ *scope, d seclang.Directive) {
 			if strings.EqualFold(d.Args[0], "off") {
 				b.cfg.Trap.Console = ""
 				return
@@ -38,7 +38,7 @@ func trapDirectives() []spec {
 				b.errorf(d, "TrapConsole: found %q, expected Off or an IP address and port such as 127.0.0.1:8090", d.Args[0])
 				return
 			}
-			b.cfg.Trap.Console = d.Args[0]
+			b.cfg.Trap.Console, b.cfg.Trap.ConsoleNames = d.Args[0], d.Args[1:]
 		}},
 		{"TrapData", inMain, 1, 1, "a folder", func(b *builder, _ *scope, d seclang.Directive) { b.cfg.Trap.Data = b.cfg.path(d.Args[0]) }},
 		{"TrapStore", inMain, 2, 2, "events or control, and where they live", (*builder).trapStore},

@@ -271,12 +271,14 @@ type Pipe struct {
 
 // Trap holds the settings of the whole program.
 type Trap struct {
-	Console   string // address of the console's pages; "" = Off
-	Store     []Store
-	Report    []Peer
-	Follow    []Peer
-	Decisions []Decision
-	Allow     []netip.Prefix
+	Console string // address of the console's pages; "" = Off
+	// ConsoleNames are host names by which browsers reach the console; addresses and localhost always do.
+	ConsoleNames []string
+	Store        []Store
+	Report       []Peer
+	Follow       []Peer
+	Decisions    []Decision
+	Allow        []netip.Prefix
 	// AllowSearchEngines: TrapAllow search-engines.
 	AllowSearchEngines bool
 	TagConnect         bool

@@ -124,7 +124,7 @@ func (b *builder) selector(h *Host, sec *Section) (variable, pattern string, ok 
 	case sec.Kind == Files && sec.Regexp != nil:
 		return "REQUEST_BASENAME", sec.Pattern, true
 	case sec.Kind == Files:
-		return "REQUEST_BASENAME", "^" + globPattern(sec.Pattern) + "$", true
+		return "REQUEST_BASENAME", "^" + GlobPattern(sec.Pattern) + "$", true
 	case sec.Regexp != nil || strings.ContainsAny(sec.Pattern, "*?["):
 		return "", "", false
 	}
@@ -146,13 +146,13 @@ func (b *builder) selector(h *Host, sec *Section) (variable, pattern string, ok 
 // prefixPattern matches a URL path and what is below it, as <Location> does.
 func prefixPattern(prefix string) string {
 	if strings.HasSuffix(prefix, "/") {
-		return "^" + globPattern(prefix)
+		return "^" + GlobPattern(prefix)
 	}
-	return "^" + globPattern(prefix) + "(?:/|$)"
+	return "^" + GlobPattern(prefix) + "(?:/|$)"
 }
 
-// globPattern is the regular expression of an fnmatch(3) pattern; * and ? do not match a slash.
-func globPattern(glob string) string {
+// GlobPattern is the regular expression of an fnmatch(3) pattern; * and ? do not match a slash.
+func GlobPattern(glob string) string {
 	var out strings.Builder
 	for i := 0; i < len(glob); i++ {
 		switch c := glob[i]; c {

@@ -1,0 +1,313 @@
+package gate
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/trapline/trapline/audit"
+	"github.com/trapline/trapline/wire"
+)
+
+const (
+	// maxHeadBytes is what of a request head reaches net/http; LimitRequest* cut earlier.
+	maxHeadBytes = 256 << 10
+	// maxHello bounds the ClientHello that is kept for its JA4.
+	maxHello = 16 << 10
+	// maxAnswerHead bounds the response head that is kept for the record.
+	maxAnswerHead = 64 << 10
+
+	handshakeTimeout = 10 * time.Second
+	// maxHandshakes is how many TLS handshakes may be under way; more wait in the listener's backlog.
+	maxHandshakes = 4096
+)
+
+// door is the listener that net/http sees: connections come out of it with their TLS handshake done and a recorder beneath.
+type door struct {
+	net.Listener
+	gate   *Gate
+	ready  chan net.Conn
+	slots  chan struct{}
+	done   chan struct{}
+	err    error // set before done is closed
+	once   sync.Once
+	closed sync.Once
+}
+
+func newDoor(g *Gate, ln net.Listener) *door {
+	return &door{Listener: ln, gate: g, ready: make(chan net.Conn), slots: make(chan struct{}, maxHandshakes), done: make(chan struct{})}
+}
+
+// Accept returns the next connection that is ready for HTTP.
+func (d *door) Accept() (net.Conn, error) {
+	d.once.Do(func() { go d.accept() })
+	select {
+	case c := <-d.ready:
+		return c, nil
+	case <-d.done:
+		return nil, d.err
+	}
+}
+
+// Close closes the listener; handshakes under way end unserved.
+func (d *door) Close() error {
+	err := d.Listener.Close()
+	d.stop(net.ErrClosed)
+	return err
+}
+
+func (d *door) stop(err error) {
+	d.closed.Do(func() {
+		d.err = err
+		close(d.done)
+	})
+}
+
+func (d *door) accept() {
+	delay := time.Millisecond
+	for {
+		c, err := d.Listener.Accept()
+		if err == nil {
+			delay = time.Millisecond
+			d.admit(c)
+			continue
+		}
+		var again interface{ Temporary() bool }
+		if !errors.As(err, &again) || !again.Temporary() {
+			d.stop(err)
+			return
+		}
+		// Out of file descriptors: wait as net/http does, or the loop would burn the processor that could free some.
+		select {
+		case <-time.After(delay):
+			delay = min(2*delay, time.Second)
+		case <-d.done:
+			return
+		}
+	}
+}
+
+func (d *door) admit(raw net.Conn) {
+	c := &conn{gate: d.gate, raw: raw, peer: addrPort(raw.RemoteAddr()), local: addrPort(raw.LocalAddr())}
+	t := d.gate.table.Load()
+	tlsConfig := t.tlsFor(c.local)
+	if tlsConfig == nil {
+		c.rec = wire.NewRecorder(raw, maxHeadBytes)
+		c.Conn = c.rec
+		d.hand(c)
+		return
+	}
+	select {
+	case d.slots <- struct{}{}:
+	case <-d.done:
+		_ = raw.Close()
+		return
+	}
+	go func() {
+		defer func() { <-d.slots }()
+		d.handshake(c, tlsConfig)
+	}()
+}
+
+func (d *door) hand(c net.Conn) {
+	select {
+	case d.ready <- c:
+	case <-d.done:
+		_ = c.Close()
+	}
+}
+
+func (d *door) handshake(c *conn, cfg *tls.Config) {
+	hello := &helloConn{Conn: c.raw, conn: c}
+	secure := tls.Server(hello, cfg)
+	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+	err := secure.HandshakeContext(ctx)
+	cancel()
+	if err != nil {
+		d.gate.stats.tlsErrors.Add(1)
+		var header tls.RecordHeaderError
+		if errors.As(err, &header) && looksLikeHTTP(header.RecordHeader) {
+			_, _ = io.WriteString(c.raw, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
+		}
+		_ = c.raw.Close()
+		return
+	}
+	state := secure.ConnectionState()
+	c.tls = tlsOf(hello.bytes, state)
+	hello.bytes = nil
+	if state.NegotiatedProtocol == "h2" {
+		// net/http speaks HTTP/2 to a *tls.Conn only; connContext finds c through NetConn.
+		d.hand(secure)
+		return
+	}
+	r := wire.NewTLSRecorder(secure, maxHeadBytes)
+	c.rec, c.state = r.Recorder, &state
+	c.Conn = r.Recorder
+	d.hand(&tlsConn{c})
+}
+
+func looksLikeHTTP(header [5]byte) bool {
+	switch string(header[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO":
+		return true
+	}
+	return false
+}
+
+func tlsOf(hello []byte, state tls.ConnectionState) *audit.TLS {
+	t := &audit.TLS{Server: state.ServerName, Version: tlsVersion(state.Version)}
+	ja4, h, err := wire.JA4(hello)
+	if err == nil {
+		t.JA4, t.ALPN = ja4, h.ALPN
+	}
+	return t
+}
+
+func tlsVersion(v uint16) string {
+	switch v {
+	case tls.VersionTLS10:
+		return "1.0"
+	case tls.VersionTLS11:
+		return "1.1"
+	case tls.VersionTLS12:
+		return "1.2"
+	case tls.VersionTLS13:
+		return "1.3"
+	}
+	return ""
+}
+
+// helloConn keeps the first bytes of a TLS connection until its handshake has ended.
+type helloConn struct {
+	net.Conn
+	conn  *conn
+	bytes []byte
+	full  bool
+}
+
+func (h *helloConn) Read(p []byte) (int, error) {
+	n, err := h.Conn.Read(p)
+	if !h.full {
+		h.bytes = append(h.bytes, p[:min(n, maxHello-len(h.bytes))]...)
+		h.full = len(h.bytes) >= maxHello || h.conn.tls != nil
+	}
+	return n, err
+}
+
+// conn is one accepted connection. Its Conn reads and writes plain HTTP/1; for HTTP/2 it is not used as a connection.
+type conn struct {
+	net.Conn
+	gate        *Gate
+	raw         net.Conn // TCP
+	rec         *wire.Recorder
+	state       *tls.ConnectionState
+	tls         *audit.TLS
+	peer, local netip.AddrPort
+
+	// current is the exchange under way, nil between requests. net/http calls handler, connState and Write for one
+	// request after the other, so it needs no lock.
+	current *exchange
+	// answer collects the head of the response being written; collect is false once it is complete.
+	answer  []byte
+	collect bool
+	served  int // requests on this connection
+}
+
+// tlsConn lets net/http see the TLS state (Request.TLS).
+type tlsConn struct{ *conn }
+
+func (c *tlsConn) ConnectionState() tls.ConnectionState { return *c.state }
+
+// connOf finds our connection under what net/http holds.
+func connOf(c net.Conn) *conn {
+	switch c := c.(type) {
+	case *conn:
+		return c
+	case *tlsConn:
+		return c.conn
+	case *tls.Conn:
+		if h, ok := c.NetConn().(*helloConn); ok {
+			return h.conn
+		}
+	}
+	return nil
+}
+
+type connKey struct{}
+
+func connContext(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, connOf(c))
+}
+
+// Write keeps the head of each response, and notices when net/http answers a request that no handler has seen.
+func (c *conn) Write(p []byte) (int, error) {
+	if c.collect {
+		c.collectHead(p)
+	} else if c.current == nil {
+		c.gate.refused(c, p)
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *conn) collectHead(p []byte) {
+	c.answer = append(c.answer, p[:min(len(p), maxAnswerHead-len(c.answer))]...)
+	for {
+		i := bytes.Index(c.answer, []byte("\r\n\r\n"))
+		if i < 0 {
+			c.collect = len(c.answer) < maxAnswerHead
+			return
+		}
+		if !bytes.HasPrefix(c.answer, []byte("HTTP/1.1 1")) || bytes.HasPrefix(c.answer, []byte("HTTP/1.1 101")) {
+			c.answer, c.collect = c.answer[:i], false
+			return
+		}
+		c.answer = append(c.answer[:0], c.answer[i+4:]...) // 100 Continue, 103 Early Hints
+	}
+}
+
+// ReadFrom keeps sendfile working.
+func (c *conn) ReadFrom(src io.Reader) (int64, error) {
+	if !c.collect && c.current != nil && c.state == nil {
+		return c.rec.ReadFrom(src)
+	}
+	return io.Copy(struct{ io.Writer }{c}, src)
+}
+
+// CloseWrite lets net/http end its half first, so that a client can still read the answer.
+func (c *conn) CloseWrite() error { return c.rec.CloseWrite() }
+
+// connState ends exchanges: net/http reports a connection idle or closed when the last byte of an answer has been written.
+func (g *Gate) connState(nc net.Conn, state http.ConnState) {
+	c := connOf(nc)
+	if c == nil || c.rec == nil {
+		return
+	}
+	switch state {
+	case http.StateIdle:
+		c.finish()
+	case http.StateClosed:
+		c.finish()
+		for _, seen := range c.rec.Unclaimed() {
+			g.malformed(c, seen, nil)
+		}
+	case http.StateHijacked:
+		c.rec.Stop()
+	case http.StateNew, http.StateActive:
+	}
+}
+
+// finish ends the exchange under way, if any.
+func (c *conn) finish() {
+	if x := c.current; x != nil && !x.hijacked {
+		c.current = nil
+		x.finish(c.answer)
+		c.answer, c.collect = c.answer[:0], false
+	}
+}

@@ -28,7 +28,7 @@ var rooms = map[string][]string{
 	"auditlog":         {"audit", "internal/durable"},
 	"wire":             {},
 	"trap":             {"audit", "seclang", "collection", "wire"},
-	"gate":             {"audit", "seclang", "collection", "wire"},
+	"gate":             {"audit", "seclang", "collection", "wire", "config"},
 	"decision":         {"internal/durable"},
 	"spool":            {"internal/durable"},
 	"forward":          {"spool", "audit", "internal/durable"},

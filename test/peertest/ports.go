@@ -5,25 +5,45 @@
 package peertest
 
 import (
+	"fmt"
 	"net"
+	"os"
 	"os/exec"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// Ports returns n TCP ports of loopback that were free a moment ago.
+// nextPort counts through the ports below those that the kernel gives to
+// outgoing connections: one of those could take a port between its choice and its use.
+var nextPort = func() *atomic.Int64 {
+	var n atomic.Int64
+	n.Store(int64(os.Getpid() * 61 % portCount))
+	return &n
+}()
+
+const (
+	firstPort = 15000
+	portCount = 17000
+)
+
+// Ports returns n TCP ports that nothing listened on a moment ago.
 func Ports(t testing.TB, n int) []int {
 	t.Helper()
 	ports := make([]int, 0, n)
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range portCount {
+		port := firstPort + int(nextPort.Add(1)%portCount)
+		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		defer l.Close() // all stay open until all are chosen, so that none is chosen twice
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		_ = l.Close()
+		if ports = append(ports, port); len(ports) == n {
+			return ports
+		}
 	}
-	return ports
+	t.Fatalf("no %d free ports between %d and %d", n, firstPort, firstPort+portCount)
+	return nil
 }
 
 // Program returns the path of a program or skips the test.

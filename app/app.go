@@ -1,0 +1,235 @@
+// Package app wires the rooms into the program that runs: configuration in,
+// listeners out, and between them the line of an event (line.go). It owns every
+// lifecycle: what starts, what a reload swaps, in which order things end. It
+// keeps no data of its own; after a crash each room reopens what it promised.
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/trapline/trapline/collection"
+	"github.com/trapline/trapline/config"
+	"github.com/trapline/trapline/console/control"
+	"github.com/trapline/trapline/console/store"
+	"github.com/trapline/trapline/decision"
+	"github.com/trapline/trapline/gate"
+	"github.com/trapline/trapline/internal/durable"
+	"github.com/trapline/trapline/trap"
+)
+
+// drainTime is how long a stop waits for requests under way.
+const drainTime = 15 * time.Second
+
+// ownSensor is the name under which this process's own records stand in its own console.
+const ownSensor = "local"
+
+// Options say what to run. Config is the path of the configuration, "" for the embedded default.
+type Options struct {
+	Config string
+	// Data overrides TrapData; DefaultData is where data lies when neither says so.
+	Data, DefaultData string
+	Version           string
+	Out               io.Writer // what the user should read; logs go to Logger
+	Logger            *slog.Logger
+	Env               func(name string) (string, bool)
+	Reload            <-chan struct{}
+	// Notify tells the service manager about states, as sd_notify does.
+	Notify func(state string)
+}
+
+// Sensor is the running program.
+type Sensor struct {
+	opt         Options
+	log         *slog.Logger
+	data        string
+	held        io.Closer // the data directory's lock
+	settings    atomic.Pointer[settings]
+	collections *collection.Store
+	decisions   *decision.Log
+	store       *store.Store     // nil when there is no own console
+	control     *control.Control // nil when there is no own console
+	routes      *routes
+	trap        *trap.Trap
+	gate        *gate.Gate
+	listeners   listeners
+	lastTrap    atomic.Pointer[trap.Host] // the one that answered last
+	now         func() time.Time
+
+	alive      context.Context // ends after the listeners have drained; everything in the background runs under it
+	end        context.CancelFunc
+	background sync.WaitGroup
+	fatal      chan error // the first background task that ended in an error
+}
+
+// Run serves until ctx ends, then drains and returns nil. An error before that
+// says what could not start or what failed so badly that promises could not be kept.
+func Run(ctx context.Context, opt Options) error {
+	s, err := open(opt)
+	if err != nil {
+		return err
+	}
+	err = s.serve(ctx)
+	return errors.Join(err, s.close())
+}
+
+// open loads the configuration and opens every room, listening to nothing yet.
+func open(opt Options) (*Sensor, error) {
+	conf, warnings, err := load(opt)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sensor{opt: opt, log: opt.Logger, now: time.Now, fatal: make(chan error, 1)}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.alive, s.end = context.WithCancel(context.Background())
+	s.data = cmp.Or(opt.Data, conf.Trap.Data, opt.DefaultData)
+	if err := s.openRooms(conf, warnings); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *Sensor) openRooms(conf *config.Config, warnings []config.Warning) error {
+	if err := durable.MkdirAll(s.data, 0o700); err != nil {
+		return fmt.Errorf("data directory (choose another with --data or TrapData): %w", err)
+	}
+	var err error
+	if s.held, err = hold(s.data); err != nil {
+		return err
+	}
+	if s.collections, err = collection.Open(collection.Config{
+		Dir: filepath.Join(s.data, "collections"), Logger: s.log, Except: s.allowed,
+	}); err != nil {
+		return err
+	}
+	s.spawn("collections", s.collections.Run)
+	if s.decisions, err = decision.Open(decision.Config{Dir: filepath.Join(s.data, "decisions"), Logger: s.log}); err != nil {
+		return err
+	}
+	s.spawn("decisions", s.decisions.Run)
+	if conf.Trap.Console != "" {
+		if err := s.openConsole(); err != nil {
+			return err
+		}
+	}
+	s.routes = &routes{dir: filepath.Join(s.data, "spool"), store: s.store, log: s.log, spawn: s.spawn, open: map[string]*route{}}
+	set, err := s.build(conf, warnings)
+	if err != nil {
+		return err
+	}
+	s.settings.Store(set)
+	if s.trap, err = trap.New(trap.Config{Host: s.trapHost, Limits: trapLimits(conf.Trap.Limits), Logger: s.log}); err != nil {
+		return err
+	}
+	if s.gate, err = gate.New(gate.Config{Sites: set.sites(), Logger: s.log}); err != nil {
+		return err
+	}
+	s.spawn("records of the real site", s.gate.Run)
+	return nil
+}
+
+// serve opens the listeners and waits for the end of ctx, a reload, or a failure.
+func (s *Sensor) serve(ctx context.Context) error {
+	report, err := s.listen()
+	if err != nil {
+		return err
+	}
+	if err := s.serveAdmin(); err != nil {
+		return err
+	}
+	if err := s.banner(report); err != nil {
+		return err
+	}
+	s.notify("READY=1")
+	for {
+		select {
+		case <-ctx.Done():
+			s.log.Info("stopping: requests under way are finished first", "limit", drainTime)
+			s.notify("STOPPING=1")
+			return s.drain()
+		case err := <-s.fatal:
+			return errors.Join(err, s.drain())
+		case <-s.opt.Reload:
+			s.notify("RELOADING=1")
+			s.reload()
+			s.notify("READY=1")
+		}
+	}
+}
+
+// drain closes the listeners and lets what has begun come to its end.
+func (s *Sensor) drain() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	var wg sync.WaitGroup
+	var errs [3]error
+	wg.Go(func() { errs[0] = s.trap.Shutdown(ctx) })
+	wg.Go(func() { errs[1] = s.gate.Shutdown(ctx) })
+	wg.Go(func() { errs[2] = s.listeners.shutdown(ctx) })
+	wg.Wait()
+	if err := errors.Join(errs[:]...); err != nil {
+		s.log.Warn("some requests did not end in time and were cut", "limit", drainTime, "err", err)
+	}
+	return nil
+}
+
+// close ends the background work and closes the rooms, records first.
+func (s *Sensor) close() error {
+	s.end()
+	s.background.Wait()
+	var errs []error
+	if set := s.settings.Load(); set != nil {
+		errs = append(errs, set.close())
+	}
+	if s.routes != nil {
+		errs = append(errs, s.routes.close())
+	}
+	for _, c := range []io.Closer{closer(s.gate), closer(s.decisions), closer(s.collections), closer(s.store), closer(s.control), s.held} {
+		if c != nil {
+			errs = append(errs, c.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// closer makes a nil pointer a nil interface.
+func closer[T any, P interface {
+	*T
+	io.Closer
+}](p P) io.Closer {
+	if p == nil {
+		return nil
+	}
+	return p
+}
+
+// spawn runs a part of the program until alive ends. One that fails before that
+// ends the program: it would go on without keeping what it promised.
+func (s *Sensor) spawn(name string, run func(context.Context) error) {
+	s.background.Go(func() {
+		err := run(s.alive)
+		if err == nil || s.alive.Err() != nil {
+			return
+		}
+		select {
+		case s.fatal <- fmt.Errorf("%s: %w", name, err):
+		default: // one has failed already
+		}
+	})
+}
+
+func (s *Sensor) notify(state string) {
+	if s.opt.Notify != nil {
+		s.opt.Notify(state)
+	}
+}

@@ -1,0 +1,170 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/trapline/trapline/console/control"
+	"github.com/trapline/trapline/console/store"
+)
+
+// openStore opens the event database of a data directory, beside the program
+// that may be running on it: SQLite lets several processes read and write.
+func openStore(data string) (*store.Store, error) {
+	if _, err := os.Stat(consoleDir(data)); err != nil {
+		return nil, fmt.Errorf("no console has kept data in %s (choose its data directory with --data): %w", data, err)
+	}
+	return store.Open(store.Config{Dir: consoleDir(data)})
+}
+
+// ListEvents prints the newest events, oldest of them last.
+func ListEvents(ctx context.Context, out io.Writer, data string, count int) (err error) {
+	st, err := openStore(data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	var page store.Page
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "TIME\tSENSOR\tCLIENT\tPORT\tSTATUS\tID\tREQUEST")
+	for count > 0 {
+		page.Limit = min(count, 500)
+		events, older, err := st.Events(ctx, store.Filter{}, page)
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", e.Time.Local().Format(time.DateTime), visible(e.Sensor),
+				e.Client, e.Port, e.Status, visible(e.ID), visible(requestText(e)))
+		}
+		count -= len(events)
+		if len(events) < page.Limit {
+			break
+		}
+		page.Older = older
+	}
+	return w.Flush()
+}
+
+// requestText is the request in one line, or what came instead of one.
+func requestText(e store.Summary) string {
+	if e.Method == "" && e.URI == "" {
+		return "(" + e.Kind.String() + ")"
+	}
+	return e.Method + " " + e.URI
+}
+
+// visible makes control characters of hostile text visible: a terminal would obey them.
+func visible(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' || r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' {
+			fmt.Fprintf(&b, "\\u%04x", r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// ShowEvent prints one record as ModSecurity writes it. Only when out is not a
+// terminal are its bytes printed as they came.
+func ShowEvent(ctx context.Context, out io.Writer, data, id string) (err error) {
+	st, err := openStore(data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	e, err := st.Event(ctx, "", id)
+	if err != nil {
+		return err
+	}
+	if f, ok := out.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			for _, line := range strings.SplitAfter(string(e.Entry), "\n") {
+				text, newline := strings.CutSuffix(line, "\n")
+				if fmt.Fprint(out, visible(text)); newline {
+					fmt.Fprintln(out)
+				}
+			}
+			return nil
+		}
+	}
+	_, err = out.Write(e.Entry)
+	return err
+}
+
+func openControl(data string) (*control.Control, error) {
+	return control.Open(control.Config{Dir: consoleDir(data)})
+}
+
+// ListSensors prints the console's sensors.
+func ListSensors(_ context.Context, out io.Writer, data string) (err error) {
+	c, err := openControl(data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tENROLLED\tLAST SEEN")
+	for _, s := range c.Sensors() {
+		seen := "never"
+		if !s.Seen.IsZero() {
+			seen = s.Seen.Local().Format(time.DateTime)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", visible(s.Name), s.Created.Local().Format(time.DateTime), seen)
+	}
+	return w.Flush()
+}
+
+// AddSensor enrols a sensor and prints what to paste there. With a password the sensor keeps the one it has.
+func AddSensor(ctx context.Context, out io.Writer, data, name, password string) (err error) {
+	c, err := openControl(data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	if password != "" {
+		if err := c.SetSensor(ctx, name, password); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(out, "sensor %s enrolled with the given password\n", name)
+		return err
+	}
+	secret, err := c.AddSensor(ctx, name)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, `sensor %s enrolled; its secret is shown this once:
+
+in its trapline.conf:
+  TrapReport https://THIS-CONSOLE/ user=%[1]s password=%[2]s
+
+or in its mlogc.conf:
+  ConsoleURI     "https://THIS-CONSOLE/rpc/auditLogReceiver"
+  SensorUsername "%[1]s"
+  SensorPassword "%[2]s"
+`, name, secret)
+	return err
+}
+
+// ResetPassword gives a console user a new password and prints it; every session of the user ends.
+func ResetPassword(ctx context.Context, out io.Writer, data, user string) (err error) {
+	c, err := openControl(data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	password, err := c.ResetPassword(ctx, user)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "new password of %s: %s\n", user, password)
+	return err
+}

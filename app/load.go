@@ -1,0 +1,143 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/trapline/trapline/collection"
+	"github.com/trapline/trapline/config"
+	"github.com/trapline/trapline/seclang"
+)
+
+// defaultName stands for the embedded configuration in messages.
+const defaultName = "default.conf"
+
+// loaded is a configuration whose rules have been compiled.
+type loaded struct {
+	conf        *config.Config
+	engines     map[*config.Host]*seclang.Engine
+	warnings    []seclang.Warning
+	assumptions []seclang.Assumption
+}
+
+// load reads the configuration of the options, or the embedded one.
+func load(opt Options) (*config.Config, []config.Warning, error) {
+	options := config.Options{Env: opt.Env}
+	if opt.Config == "" {
+		return config.Parse(defaultName, []byte(config.Default()), options)
+	}
+	return config.Load(opt.Config, options)
+}
+
+// compile compiles the rules of every host that a port reaches. Without
+// collections (trapline check) nothing is opened or made.
+func compile(conf *config.Config, warnings []config.Warning, collections *collection.Store) (*loaded, error) {
+	c := &compiler{main: conf.Main.Sec, base: map[bool]*seclang.Engine{}, collections: collections}
+	l := &loaded{conf: conf, engines: map[*config.Host]*seclang.Engine{}, warnings: warnings, assumptions: conf.Assumptions}
+	var errs []error
+	for _, h := range usedHosts(conf) {
+		engine, err := c.engine(h)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		l.engines[h] = engine
+		l.warnings = append(l.warnings, engine.Warnings()...)
+		l.assumptions = append(l.assumptions, engine.Assumptions()...)
+	}
+	l.warnings, l.assumptions = unique(l.warnings), unique(l.assumptions)
+	return l, uniqueErrors(errors.Join(errs...))
+}
+
+// usedHosts are the hosts that some port reaches, each once.
+func usedHosts(conf *config.Config) []*config.Host {
+	var hosts []*config.Host
+	for _, p := range conf.Ports() {
+		for _, h := range p.Hosts {
+			if !slices.Contains(hosts, h) {
+				hosts = append(hosts, h)
+			}
+		}
+	}
+	return hosts
+}
+
+// compiler compiles each distinct set of rules once: hosts that change settings
+// only (an audit log of their own, say) share the rules of the main server.
+type compiler struct {
+	main        []seclang.Directive
+	base        map[bool]*seclang.Engine // by Honeytrap
+	collections *collection.Store
+}
+
+func (c *compiler) engine(h *config.Host) (*seclang.Engine, error) {
+	own, inherits := ownDirectives(c.main, h.Sec)
+	if !inherits {
+		return c.compile(h.Sec, h.Honeytrap)
+	}
+	base, ok := c.base[h.Honeytrap]
+	if !ok {
+		var err error
+		if base, err = c.compile(c.main, h.Honeytrap); err != nil {
+			return nil, err
+		}
+		c.base[h.Honeytrap] = base
+	}
+	if len(own) == 0 {
+		return base, nil
+	}
+	if derived, err := base.Derive(own); err == nil {
+		return derived, nil
+	}
+	return c.compile(h.Sec, h.Honeytrap)
+}
+
+func (c *compiler) compile(ds []seclang.Directive, honeytrap bool) (*seclang.Engine, error) {
+	return seclang.Compile(seclang.Config{
+		Directives: ds, Collections: c.collections, Honeytrap: honeytrap, Defaults: seclang.Defaults{Article: true},
+	})
+}
+
+// ownDirectives returns what all has behind main, and whether it begins with main.
+func ownDirectives(main, all []seclang.Directive) (own []seclang.Directive, inherits bool) {
+	if len(all) < len(main) {
+		return nil, false
+	}
+	for i := range main {
+		if main[i].File != all[i].File || main[i].Line != all[i].Line || main[i].Raw != all[i].Raw {
+			return nil, false
+		}
+	}
+	return all[len(main):], true
+}
+
+// unique drops repetitions: hosts that share directives share what there is to say about them.
+func unique[T comparable](list []T) []T {
+	seen := map[T]bool{}
+	return slices.DeleteFunc(slices.Clone(list), func(v T) bool {
+		was := seen[v]
+		seen[v] = true
+		return was
+	})
+}
+
+// uniqueErrors drops repeated errors, by their text.
+func uniqueErrors(err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	var out []error
+	seen := map[string]bool{}
+	for _, e := range joined.Unwrap() {
+		if text := e.Error(); !seen[text] {
+			seen[text] = true
+			out = append(out, e)
+		}
+	}
+	return errors.Join(out...)
+}
+
+// place writes file:line.
+func place(file string, line int) string { return fmt.Sprintf("%s:%d", file, line) }

@@ -1,0 +1,170 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/trapline/trapline/config"
+	"github.com/trapline/trapline/console/store"
+	"github.com/trapline/trapline/forward"
+	"github.com/trapline/trapline/spool"
+)
+
+// ownConsole is the name of the reader that carries records into the console of this process.
+const ownConsole = "console"
+
+// route is a spool and the consoles that its records go to. Hosts whose records
+// go to the same consoles share one; so a record lies on disk once, however many want it.
+type route struct {
+	name         string
+	spool        *spool.Spool
+	destinations []forward.Destination
+	own          bool
+	forwarders   []*forward.Forwarder
+}
+
+// queue begins to make the entry durable; the ticket waits for the end of it. A route without consoles keeps nothing.
+func (r *route) queue(id string, entry []byte) spool.Ticket {
+	if r.spool == nil {
+		return spool.Ticket{}
+	}
+	return r.spool.Queue(id, entry)
+}
+
+// routes opens each route once and runs it until the program ends.
+type routes struct {
+	dir   string
+	store *store.Store // nil without an own console
+	log   *slog.Logger
+	spawn func(name string, run func(context.Context) error)
+
+	mu   sync.Mutex
+	open map[string]*route // by name
+}
+
+// of returns the route of a host: its own console when there is one, the consoles of
+// TrapReport when it is a honeytrap, and the consoles that its own mlogc lines name.
+// Only those lines can send a real site's records away.
+func (rs *routes) of(conf *config.Config, h *config.Host) (*route, error) {
+	var to []forward.Destination
+	if h.Honeytrap {
+		for _, p := range conf.Trap.Report {
+			to = append(to, forward.Destination{
+				Name: p.URL, URL: p.URL, User: p.User, Password: p.Password, Token: p.Token,
+				Protocol: p.Protocol, Insecure: p.Insecure,
+			})
+		}
+	}
+	for _, p := range h.Pipes {
+		if !p.Mlogc {
+			continue
+		}
+		d, err := mlogcDestination(p)
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %s: %w", p.File, p.Line, p.Directive, err)
+		}
+		to = append(to, d)
+	}
+	slices.SortFunc(to, func(a, b forward.Destination) int { return strings.Compare(destinationKey(a), destinationKey(b)) })
+	to = slices.CompactFunc(to, func(a, b forward.Destination) bool { return destinationKey(a) == destinationKey(b) })
+	return rs.openRoute(to)
+}
+
+// mlogcDestination reads the mlogc.conf that a piped mlogc was given.
+func mlogcDestination(p config.Pipe) (forward.Destination, error) {
+	text, err := os.ReadFile(p.Conf)
+	if err != nil {
+		return forward.Destination{}, fmt.Errorf("the configuration of the piped mlogc: %w", err)
+	}
+	conf, _, err := forward.ParseConf(p.Conf, text)
+	if err != nil {
+		return forward.Destination{}, err
+	}
+	return conf.Destination(), nil
+}
+
+// openRoute finds or opens the route to the own console and these destinations.
+func (rs *routes) openRoute(to []forward.Destination) (*route, error) {
+	r := &route{destinations: to, own: rs.store != nil}
+	if !r.own && len(to) == 0 {
+		return r, nil
+	}
+	hash := sha256.New()
+	fmt.Fprintln(hash, r.own)
+	for _, d := range to {
+		fmt.Fprintln(hash, destinationKey(d))
+	}
+	r.name = hex.EncodeToString(hash.Sum(nil))[:12]
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if old, ok := rs.open[r.name]; ok {
+		return old, nil
+	}
+	var err error
+	if r.spool, err = spool.Open(spool.Config{Dir: filepath.Join(rs.dir, r.name), Logger: rs.log}); err != nil {
+		return nil, err
+	}
+	if err := rs.start(r); err != nil {
+		return nil, errors.Join(err, r.spool.Close())
+	}
+	rs.open[r.name] = r
+	return r, nil
+}
+
+// start runs the route's readers, each at its own pace.
+func (rs *routes) start(r *route) error {
+	rs.spawn("spool "+r.name, r.spool.Run)
+	if r.own {
+		reader, err := r.spool.Reader(ownConsole)
+		if err != nil {
+			return err
+		}
+		rs.spawn("own console", func(ctx context.Context) error {
+			return deliver(ctx, reader, rs.store, ownSensor, rs.log)
+		})
+	}
+	for _, d := range r.destinations {
+		reader, err := r.spool.Reader(readerName(d))
+		if err != nil {
+			return err
+		}
+		f, err := forward.New(forward.Config{Reader: reader, Destination: d, Logger: rs.log.With("console", d.Name)})
+		if err != nil {
+			return err
+		}
+		r.forwarders = append(r.forwarders, f)
+		rs.spawn("forward to "+d.Name, f.Run)
+	}
+	return nil
+}
+
+// close closes the spools after every reader has ended.
+func (rs *routes) close() error {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	var errs []error
+	for _, r := range rs.open {
+		errs = append(errs, r.spool.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// destinationKey tells destinations apart: the same console with another user is another one.
+func destinationKey(d forward.Destination) string {
+	return d.Protocol + " " + d.User + " " + d.URL
+}
+
+// readerName names a destination's cursor; it must stay the same over restarts.
+func readerName(d forward.Destination) string {
+	sum := sha256.Sum256([]byte(destinationKey(d)))
+	return "to-" + hex.EncodeToString(sum[:6])
+}

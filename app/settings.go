@@ -1,0 +1,115 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+
+	"github.com/trapline/trapline/audit"
+	"github.com/trapline/trapline/auditlog"
+	"github.com/trapline/trapline/collection"
+	"github.com/trapline/trapline/config"
+	"github.com/trapline/trapline/gate"
+	"github.com/trapline/trapline/seclang"
+	"github.com/trapline/trapline/trap"
+)
+
+// settings is everything that a reload replaces at once. It is immutable; a
+// request keeps the one with which it began.
+type settings struct {
+	*loaded
+	hosts     map[*config.Host]*host
+	decisions []config.Decision
+	logs      *auditLogs
+}
+
+// host is one virtual host as it runs.
+type host struct {
+	name      string
+	honeytrap bool
+	route     *route
+	logs      []*auditlog.Writer
+	engine    *seclang.Engine
+	handle    func(context.Context, *audit.Record, collection.Ticket) error
+	trap      *trap.Host // of honeytraps
+}
+
+// build makes the settings of a configuration, opening what they need; nothing that runs changes yet.
+func (s *Sensor) build(conf *config.Config, warnings []config.Warning) (*settings, error) {
+	l, err := compile(conf, warnings, s.collections)
+	if err != nil {
+		return nil, err
+	}
+	set := &settings{loaded: l, hosts: map[*config.Host]*host{}, decisions: conf.Trap.Decisions}
+	set.logs = &auditLogs{root: conf.Root, log: s.log, open: map[string]*auditlog.Writer{}}
+	for _, c := range usedHosts(conf) {
+		h, err := s.buildHost(l, c, set.logs)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", place(c.File, c.Line), err), set.close())
+		}
+		set.hosts[c] = h
+	}
+	return set, nil
+}
+
+func (s *Sensor) buildHost(l *loaded, c *config.Host, logs *auditLogs) (*host, error) {
+	engine := l.engines[c]
+	h := &host{name: c.Name, honeytrap: c.Honeytrap, engine: engine}
+	var err error
+	if h.route, err = s.routes.of(l.conf, c); err != nil {
+		return nil, err
+	}
+	if h.logs, err = logs.of(engine.Settings()); err != nil {
+		return nil, err
+	}
+	h.handle = func(ctx context.Context, r *audit.Record, tag collection.Ticket) error {
+		return s.handle(ctx, h, r, tag)
+	}
+	if !c.Honeytrap {
+		return h, nil
+	}
+	h.trap = &trap.Host{Name: c.Name, Engine: engine, TagConnect: c.TagConnect, Handle: h.handle}
+	if c.DocumentRoot != "" {
+		h.trap.DocumentRoot = http.FileServer(http.Dir(c.DocumentRoot))
+	}
+	return h, nil
+}
+
+// sites tells the gate which hosts it serves. Those that no port reaches, and
+// honeytraps, have no engine there: the gate never serves them.
+func (set *settings) sites() gate.Sites {
+	return gate.Sites{Config: set.conf, Site: func(c *config.Host) gate.Site {
+		h, ok := set.hosts[c]
+		if !ok || c.Honeytrap {
+			return gate.Site{Host: c}
+		}
+		return gate.Site{Host: c, Engine: h.engine, Handle: h.handle}
+	}}
+}
+
+// trapHost finds the honeytrap host of a connection or request. Every port of the
+// trap belongs to honeytraps only, so there is always one.
+func (s *Sensor) trapHost(local netip.AddrPort, name string) *trap.Host {
+	set := s.settings.Load()
+	if h, ok := set.hosts[set.conf.HostFor(local, name)]; ok && h.trap != nil {
+		if s.lastTrap.Load() != h.trap {
+			s.lastTrap.Store(h.trap)
+		}
+		return h.trap
+	}
+	// A reload took the port away while this connection was open: what it sends is still a touch of the host that it came to.
+	return s.lastTrap.Load()
+}
+
+// close closes the audit logs.
+func (set *settings) close() error { return set.logs.close() }
+
+// trapLimits carries the TrapLimit lines to the room that keeps them.
+func trapLimits(c config.TrapLimits) trap.Limits {
+	return trap.Limits{
+		Head: int(c.HeaderBytes), Body: int(c.BodyBytes), RequestTime: c.Request, ConnTime: c.Connection,
+		PerClient: c.PerClient, Total: c.Connections,
+	}
+}

@@ -1,0 +1,6 @@
+//go:build peers
+
+package kill
+
+// killCount of the full run.
+const killCount = 100

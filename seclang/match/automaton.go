@@ -1,6 +1,10 @@
 package match
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
 
 // automaton is an Aho-Corasick automaton over lower-case bytes. States near the
 // root, where most text stays, have a full row of successors; the many deep
@@ -38,7 +42,6 @@ const denseDepth = 2
 // trieNode is a node of the trie while a Set is built. Children are a list.
 type trieNode struct {
 	child, sibling uint32 // 0 for none
-	parent         uint32
 	class          uint8
 	depth          uint16
 	fail           uint32
@@ -102,24 +105,28 @@ func (a *automaton) classify(words []word) int {
 	return n
 }
 
+// trie makes the tree of the words. They are sorted, so each shares its
+// beginning with the one before it and nothing needs to be searched.
 func (a *automaton) trie(words []word) []trieNode {
+	slices.SortFunc(words, func(x, y word) int { return cmp.Or(strings.Compare(x.text, y.text), x.bit-y.bit) })
 	nodes := make([]trieNode, 1, 1024)
+	path := []uint32{0} // the nodes of the word before
+	before := ""
 	for _, w := range words {
-		at := uint32(0)
-		for i := 0; i < len(w.text); i++ {
-			c := a.class[w.text[i]]
-			to := nodes[at].child
-			for to != 0 && nodes[to].class != c {
-				to = nodes[to].sibling
-			}
-			if to == 0 {
-				to = uint32(len(nodes))
-				nodes = append(nodes, trieNode{sibling: nodes[at].child, parent: at, class: c, depth: nodes[at].depth + 1})
-				nodes[at].child = to
-			}
-			at = to
+		n := 0
+		for n < len(before) && n < len(w.text) && before[n] == w.text[n] {
+			n++
 		}
-		nodes[at].bits = append(nodes[at].bits, w.bit)
+		path = path[:n+1]
+		for i := n; i < len(w.text); i++ {
+			at, to := path[i], uint32(len(nodes))
+			nodes = append(nodes, trieNode{sibling: nodes[at].child, class: a.class[w.text[i]], depth: uint16(min(i+1, 1<<16-1))})
+			nodes[at].child = to
+			path = append(path, to)
+		}
+		end := path[len(w.text)]
+		nodes[end].bits = append(nodes[end].bits, w.bit)
+		before = w.text
 	}
 	return nodes
 }

@@ -28,13 +28,16 @@ const (
 // lies in a cache that is given up as a whole when it is full and values keep
 // missing, so that one burst of odd input does not slow what follows for ever.
 type dfa struct {
+	pattern string // in the syntax of package regexp
+	budget  *Budget
+	cache   atomic.Pointer[cache]
+
+	mu sync.Mutex // serializes the making and the replacement of cache
+	// Made with the first cache, and not changed after.
 	prog   *syntax.Prog
 	class  [256]uint8
 	rep    []byte // a byte of each class
 	stride uint32 // classes of bytes, and one for the end of the value
-	budget *Budget
-	cache  atomic.Pointer[cache]
-	mu     sync.Mutex // serializes the replacement of cache
 }
 
 // cache is the states built so far.
@@ -72,14 +75,22 @@ const (
 	ctxWord
 )
 
-func newDFA(re *syntax.Regexp, budget *Budget) (*dfa, error) {
-	prog, err := syntax.Compile(re.Simplify())
-	if err != nil {
-		return nil, err
+// newDFA makes an automaton for a pattern that package regexp accepts. The
+// work is left to the first value: of many rules only some ever see one.
+func newDFA(pattern string, budget *Budget) *dfa {
+	return &dfa{pattern: pattern, budget: budget}
+}
+
+// compile makes the program and the classes.
+func (d *dfa) compile() {
+	tree, err := syntax.Parse(d.pattern, syntax.Perl)
+	if err == nil {
+		d.prog, err = syntax.Compile(tree.Simplify())
 	}
-	d := &dfa{prog: prog, budget: budget}
+	if err != nil {
+		panic("match: automaton of a pattern that was not checked: " + err.Error())
+	}
 	d.classes()
-	return d, nil
 }
 
 // match reports whether the pattern matches in s. known is false when the
@@ -129,12 +140,15 @@ func (d *dfa) missed(c *cache) {
 }
 
 // renew puts an empty cache in the place of old, unless somebody did already.
-// The first is made on first use: a pattern that no value needs costs no memory.
+// The first is made on first use.
 func (d *dfa) renew(old *cache) *cache {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if c := d.cache.Load(); c != old {
 		return c
+	}
+	if d.prog == nil {
+		d.compile()
 	}
 	if old != nil {
 		old.mu.Lock()

@@ -144,21 +144,24 @@ func (e *emitter) runeSet(s byteSet) {
 	}
 	e.b.WriteByte('[')
 	s.ranges(func(lo, hi byte) {
-		if lo == hi {
-			fmt.Fprintf(&e.b, `\x%02x`, lo)
-		} else {
-			fmt.Fprintf(&e.b, `\x%02x-\x%02x`, lo, hi)
+		e.runeLiteral(lo)
+		if lo != hi {
+			e.b.WriteByte('-')
+			e.runeLiteral(hi)
 		}
 	})
 	e.b.WriteByte(']')
 }
 
 func (e *emitter) runeLiteral(c byte) {
-	if wordBytes().has(c) {
+	if c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' {
 		e.b.WriteByte(c)
 		return
 	}
-	fmt.Fprintf(&e.b, `\x%02x`, c)
+	const digits = "0123456789abcdef"
+	e.b.WriteString(`\x`)
+	e.b.WriteByte(digits[c>>4])
+	e.b.WriteByte(digits[c&15])
 }
 
 // emitNET writes n in the syntax of regexp2 (that of .NET). Every set is

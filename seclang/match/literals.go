@@ -62,19 +62,20 @@ func analyse(n *node) facts {
 
 // chars are the bytes of a small set, letters in lower case.
 func chars(s byteSet) []string {
-	if s.len() > 2*maxChars {
+	n := s.len()
+	if n == 0 || n > 2*maxChars {
 		return nil
 	}
-	var out []string
-	s.ranges(func(lo, hi byte) {
-		for c := int(lo); c <= int(hi); c++ {
-			out = append(out, string([]byte{lower(byte(c))}))
+	out := make([]string, 0, n)
+	for c := s.next(0); c < 256; c = s.next(c + 1) {
+		if l := lower(byte(c)); int(l) == c || !s.has(l) {
+			out = append(out, string([]byte{l}))
 		}
-	})
-	out = unique(out)
+	}
 	if len(out) > maxChars {
 		return nil
 	}
+	slices.Sort(out)
 	return out
 }
 
@@ -167,6 +168,9 @@ func analyseConcat(subs []*node) facts {
 func product(a, b []string) []string {
 	if b == nil || len(a)*len(b) > maxProduct {
 		return nil
+	}
+	if len(a) == 1 && a[0] == "" {
+		return b
 	}
 	out := make([]string, 0, len(a)*len(b))
 	for _, x := range a {

@@ -188,7 +188,7 @@ func (p *parser) sequence() (*node, error) {
 // skipExtended skips white space or a comment of (?x).
 func (p *parser) skipExtended() bool {
 	c := p.src[p.pos]
-	if spaces().has(c) {
+	if c == ' ' || c >= '\t' && c <= '\r' {
 		p.pos++
 		return true
 	}

@@ -93,13 +93,10 @@ func Compile(pattern string, o Options) (*Regexp, error) {
 	}
 	re.exact = linear
 	re.re2, re.groups = emitRE2(n, !linear)
-	tree, err := syntax.Parse(re.re2, syntax.Perl)
-	if err == nil {
-		re.filter, err = newDFA(tree, o.Budget)
-	}
-	if err != nil {
-		// Too large for package regexp, whose limits are below PCRE's.
-		re.filter, re.exact, re.net = nil, false, emitNET(n)
+	if acceptable(n, re.re2) {
+		re.filter = newDFA(re.re2, o.Budget)
+	} else {
+		re.exact, re.net = false, emitNET(n)
 	}
 	if re.net != "" {
 		// Errors of the other matcher must show now, not at the first value.
@@ -108,6 +105,21 @@ func Compile(pattern string, o Options) (*Regexp, error) {
 		}
 	}
 	return re, nil
+}
+
+// acceptable reports whether package regexp takes the pattern: its limits on
+// size are below PCRE's. Only large repeats come near, so only they are tried.
+func acceptable(n *node, re2 string) bool {
+	large := len(re2) > 100_000
+	n.walk(func(x *node) { large = large || x.op == opRepeat && max(x.min, x.max) > 10 })
+	if !large {
+		return true
+	}
+	tree, err := syntax.Parse(re2, syntax.Perl)
+	if err == nil {
+		_, err = syntax.Compile(tree.Simplify())
+	}
+	return err == nil
 }
 
 // String is the pattern as it was given.

@@ -57,16 +57,24 @@ func (s byteSet) overlaps(o byteSet) bool {
 
 // ranges calls f for every run of bytes in s, in order.
 func (s byteSet) ranges(f func(lo, hi byte)) {
-	for c := 0; c < 256; c++ {
-		if !s.has(byte(c)) {
-			continue
+	for c := 0; c < 256; {
+		lo := s.next(c)
+		if lo == 256 {
+			return
 		}
-		lo := c
-		for c < 255 && s.has(byte(c+1)) {
-			c++
-		}
-		f(byte(lo), byte(c))
+		c = setNot(s).next(lo)
+		f(byte(lo), byte(c-1))
 	}
+}
+
+// next is the first member at or after c, 256 for none.
+func (s byteSet) next(c int) int {
+	for ; c < 256; c = (c | 63) + 1 {
+		if w := s[c>>6] >> (c & 63); w != 0 {
+			return c + bits.TrailingZeros64(w)
+		}
+	}
+	return 256
 }
 
 func setOf(cs ...byte) byteSet {

@@ -12,7 +12,8 @@ type Literals struct {
 const (
 	maxProduct = 24   // strings in a product of neighbours
 	maxStrings = 4096 // strings in one condition
-	maxChars   = 16   // bytes of a set that is written out
+	maxChars   = 16   // bytes of a set that is multiplied with its neighbours
+	maxSigns   = 48   // bytes of a set without letters, digits and blanks, which few values contain
 )
 
 // facts is what is known of the matches of a node.
@@ -63,7 +64,11 @@ func analyse(n *node) facts {
 // chars are the bytes of a small set, letters in lower case.
 func chars(s byteSet) []string {
 	n := s.len()
-	if n == 0 || n > 2*maxChars {
+	limit := maxChars
+	if !s.overlaps(common()) {
+		limit = maxSigns
+	}
+	if n == 0 || n > 2*limit {
 		return nil
 	}
 	out := make([]string, 0, n)
@@ -72,11 +77,18 @@ func chars(s byteSet) []string {
 			out = append(out, string([]byte{l}))
 		}
 	}
-	if len(out) > maxChars {
+	if len(out) > limit {
 		return nil
 	}
 	slices.Sort(out)
 	return out
+}
+
+// common are the bytes that nearly every value contains.
+func common() byteSet {
+	s := wordBytes()
+	s.add(' ')
+	return s
 }
 
 func analyseRepeat(n *node) facts {
@@ -203,7 +215,7 @@ func score(s []string) int {
 // selective is false for a set with a lone letter, digit or blank, which nearly every value contains.
 func selective(s []string) bool {
 	for _, x := range s {
-		if x == "" || len(x) == 1 && (wordBytes().has(x[0]) || x[0] == ' ') {
+		if x == "" || len(x) == 1 && common().has(x[0]) {
 			return false
 		}
 	}

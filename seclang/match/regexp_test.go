@@ -121,6 +121,9 @@ func TestPCRE(t *testing.T) {
 		{pattern: `^(8000|8080)$`, in: "8080", want: "8080|8080"},
 		{pattern: `x^`, in: "x", want: "no"},
 		{pattern: ``, in: "x", want: ""},
+		{pattern: `^.*$`, in: "a\nb", want: "a\nb"},
+		{pattern: `^.*`, in: "", want: ""},
+		{pattern: `(?-s)^.*$`, in: "a\nb", want: "no"},
 		{pattern: `^(?:(?:a{50}){50})b$`, in: strings.Repeat("a", 2500) + "b", want: strings.Repeat("a", 2500) + "b"},
 		{pattern: `A`, in: "a", want: "a", o: Options{FoldCase: true}},
 	} {

@@ -8,6 +8,7 @@ type simple struct {
 	words      []string
 	begin, end bool
 	group      bool // a group around the alternatives
+	all        bool // ^.*$ and the like: the whole value, whatever it is
 }
 
 // maxWords is how many alternatives are tried one after the other.
@@ -19,6 +20,9 @@ func simplify(n *node) *simple {
 	parts := []*node{n}
 	if n.op == opConcat {
 		parts = n.sub
+	}
+	if wholeValue(parts) {
+		return &simple{words: []string{""}, all: true}
 	}
 	if len(parts) > 0 && parts[0].op == opBegin {
 		s.begin = true
@@ -51,6 +55,15 @@ func simplify(n *node) *simple {
 		return nil
 	}
 	return s
+}
+
+// wholeValue is true for ^.* and ^.*$ with (?s).
+func wholeValue(parts []*node) bool {
+	if len(parts) == 3 && parts[2].op == opEnd {
+		parts = parts[:2]
+	}
+	return len(parts) == 2 && parts[0].op == opBegin && parts[1].op == opRepeat && parts[1].min == 0 && parts[1].max == -1 &&
+		!parts[1].lazy && parts[1].sub[0].op == opSet && parts[1].sub[0].set == anyByte()
 }
 
 // text is the one string that n matches.
@@ -86,6 +99,9 @@ func (m *simple) match(s string) bool {
 
 // place finds the first match in s at or after from.
 func (m *simple) place(s string, from int) (start, end int, ok bool) {
+	if m.all {
+		return 0, len(s), from == 0
+	}
 	for _, w := range m.words {
 		switch {
 		case m.begin && m.end:

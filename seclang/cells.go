@@ -1,6 +1,7 @@
 package seclang
 
 import (
+	"github.com/trapline/trapline/seclang/operator"
 	"github.com/trapline/trapline/seclang/transform"
 )
 
@@ -12,7 +13,8 @@ type cell struct {
 	same    uint64 // transformations known to leave s as it is
 	edges   []edge
 	mask    []uint64 // patterns that s can match; nil until scanned
-	started bool     // same was seeded from the bytes of s
+	has     uint64   // classes of bytes that occur in s: see Engine.activeBytes
+	started bool     // same and has were seeded from the bytes of s
 }
 
 type edge struct {
@@ -142,7 +144,7 @@ func (e *Engine) seed(c *cell) {
 	for i := 0; i < len(c.s); i++ {
 		active |= e.activeBytes[c.s[i]]
 	}
-	c.same = e.byteDriven &^ active
+	c.same, c.has = e.byteDriven&^active, active
 	c.started = true
 }
 
@@ -167,4 +169,55 @@ func actsOn(name string, b byte) (acts, known bool) {
 		return b >= 0x80, true
 	}
 	return false, false
+}
+
+// byteClass returns a bit that is set in cell.has when one of the bytes for which in is true occurs; 0 when all 64
+// bits are taken. Bits of transformations grow from the low end, these from the high end.
+func (c *compiler) byteClass(name string, in func(byte) bool) uint64 {
+	if m, ok := c.classes[name]; ok {
+		return m
+	}
+	n := 63 - len(c.classes)
+	if n <= maxTransforms {
+		return 0
+	}
+	m := uint64(1) << n
+	if c.classes == nil {
+		c.classes = map[string]uint64{}
+	}
+	c.classes[name] = m
+	for b := 0; b < 256; b++ {
+		if in(byte(b)) {
+			c.e.activeBytes[b] |= m
+		}
+	}
+	return m
+}
+
+// maxTransforms is how many transformations there are, aliases included, and some to come.
+const maxTransforms = 48
+
+// neededBytes returns a mask of byte classes without which the operator cannot match; 0 when there is none. It keeps
+// the costly operators away from plain words.
+func (c *compiler) neededBytes(name, arg string, op operator.Operator) uint64 {
+	switch name {
+	case "detectsqli":
+		// A single word or number is no fingerprint of libinjection.
+		return c.byteClass(name, func(b byte) bool { return !isWordByte(b) })
+	case "detectxss":
+		// Tags and comments begin with <; an attribute counts when it has a value.
+		return c.byteClass(name, func(b byte) bool { return b == '<' || b == '=' })
+	case "validateurlencoding":
+		return c.byteClass(name, func(b byte) bool { return b == '%' })
+	case "validateutf8encoding":
+		return c.byteClass(name, func(b byte) bool { return b >= 0x80 })
+	case "validatebyterange":
+		var res operator.Result
+		return c.byteClass(name+arg, func(b byte) bool { return op.Match(string([]byte{b}), "", &res) })
+	}
+	return 0
+}
+
+func isWordByte(b byte) bool {
+	return b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b == '_'
 }

@@ -35,6 +35,7 @@ type compiler struct {
 	txSlots map[string]int32
 	runtime bool // expanding a text of a transaction
 	marked  map[string]bool
+	classes map[string]uint64 // byte classes by name
 
 	ownInit, foreignInit bool // initcol:ip in the files of the honeytrap rules, and in others
 }

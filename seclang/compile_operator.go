@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/trapline/trapline/seclang/body"
-	"github.com/trapline/trapline/seclang/match"
 	"github.com/trapline/trapline/seclang/operator"
 )
 
@@ -72,14 +71,18 @@ func (c *compiler) compileOperator(r *rule) {
 	}
 	r.op = op
 	r.always = true
-	lit, ok := op.(interface{ Literals() match.Literals })
-	if !ok || r.neg || r.argOf != nil || r.multi {
+	if r.neg || r.argOf != nil {
 		return
 	}
 	for _, t := range r.targets {
 		if t.count {
 			return
 		}
+	}
+	r.needs = c.neededBytes(name, arg, op)
+	lit, ok := op.(operator.Literaler)
+	if !ok {
+		return
 	}
 	ls := lit.Literals()
 	if ls.A == nil {

@@ -333,6 +333,13 @@ func (c *compiler) checkSkips() {
 			labels[strconv.Itoa(r.id)] = true
 		}
 	}
+	for p := 1; p <= 5; p++ {
+		for i, r := range c.e.phases[p] {
+			if r.skipAfter != "" {
+				r.jump = landing(c.e.phases[p], i, r.skipAfter)
+			}
+		}
+	}
 	for _, r := range c.e.rules {
 		if r.skipAfter != "" && !labels[r.skipAfter] {
 			c.at = r.text.dir
@@ -360,4 +367,16 @@ func (c *compiler) namespaces(t *ruleText) map[string]string {
 		ns[prefix] = uri
 	}
 	return ns
+}
+
+// landing is where rules go on after a skipAfter at index at: behind the marker or rule of that name, else at the end.
+func landing(rules []*rule, at int, label string) int {
+	for i := at + 1; i < len(rules); i++ {
+		if r := rules[i]; r.kind == ruleMarker && r.label == label {
+			return i + 1
+		} else if r.kind != ruleMarker && strconv.Itoa(r.id) == label {
+			return i + 1
+		}
+	}
+	return len(rules)
 }

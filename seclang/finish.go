@@ -8,7 +8,10 @@ func (c *compiler) finish() *Engine {
 	e.scan = c.builder.Build()
 	e.txSlots = c.txSlots
 	e.warnings, e.assumptions = c.warns, c.assumed
-	type key struct{ src, chain int }
+	type key struct {
+		src, chain int
+		multi      bool
+	}
 	groups := map[key]int{}
 	for _, list := range [][]*rule{e.rules, e.members} {
 		for _, r := range list {
@@ -17,7 +20,7 @@ func (c *compiler) finish() *Engine {
 				continue
 			}
 			for i := range r.targets {
-				k := key{r.targets[i].src, r.chain.id}
+				k := key{r.targets[i].src, r.chain.id, r.multi}
 				g, ok := groups[k]
 				if !ok {
 					g = len(groups)

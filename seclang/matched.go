@@ -2,9 +2,9 @@ package seclang
 
 // matchedVars are MATCHED_VAR and its kin: what the rules of the current chain matched.
 type matchedVars struct {
-	all        []ref
-	value, key string // of the last match, kept beyond the chain
-	any        bool
+	all  []ref
+	last ref // kept beyond the chain
+	any  bool
 }
 
 // maxMatchedVars bounds MATCHED_VARS, which a client can make as long as its list of arguments.
@@ -17,7 +17,7 @@ func (m *matchedVars) add(tx *Transaction, x ref) {
 	if x.seen != "" {
 		val = x.seen
 	}
-	m.value, m.key, m.any = val, x.name(), true
+	m.last, m.any = ref{v: x.v, key: x.key, val: val}, true
 	if len(m.all) < maxMatchedVars {
 		m.all = append(m.all, ref{v: x.v, key: x.key, val: val})
 	}

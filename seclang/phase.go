@@ -38,14 +38,9 @@ func (tx *Transaction) allowSkips(p int) bool {
 
 // walk runs rules in order, with skip, skipAfter and allow.
 func (tx *Transaction) walk(rules []*rule) {
-	until, skip := "", 0
-	for _, r := range rules {
-		if until != "" {
-			if r.kind == ruleMarker && r.label == until || r.kind != ruleMarker && strconv.Itoa(r.id) == until {
-				until = ""
-			}
-			continue
-		}
+	skip := 0
+	for i := 0; i < len(rules); i++ {
+		r := rules[i]
 		if r.kind == ruleMarker {
 			continue
 		}
@@ -63,7 +58,10 @@ func (tx *Transaction) walk(rules []*rule) {
 			tx.allowed == allowPhase || tx.allowed == allowRequest && tx.phase < 3 {
 			return
 		}
-		until, skip = r.skipAfter, r.skip
+		skip = r.skip
+		if r.jump > 0 {
+			i = r.jump - 1
+		}
 	}
 }
 
@@ -145,20 +143,17 @@ func (tx *Transaction) tryChain(r *rule, x *ref, arg string) bool {
 	if r.multi && len(r.chain.ids) > 0 {
 		return tx.tryEach(r, x, arg)
 	}
-	if r.bit < 0 && len(r.chain.ids) == 0 {
+	if r.bit < 0 && r.needs == 0 && len(r.chain.ids) == 0 {
 		return tx.try(r, x, x.val, arg)
 	}
 	c := tx.resolve(tx.cellOf(x), &r.chain)
-	if r.bit >= 0 && tx.tracer == nil && tx.candidates(c)[r.bit>>6]>>(r.bit&63)&1 == 0 {
-		return false
-	}
-	return tx.try(r, x, c.s, arg)
+	return tx.canMatch(r, c) && tx.try(r, x, c.s, arg)
 }
 
 // tryEach is multiMatch: the operator runs on the value and after every transformation that changed it.
 func (tx *Transaction) tryEach(r *rule, x *ref, arg string) bool {
 	c := tx.cellOf(x)
-	hit := tx.try(r, x, c.s, arg)
+	hit := tx.canMatch(r, c) && tx.try(r, x, c.s, arg)
 	for _, t := range r.chain.ids {
 		if tx.stopped() {
 			return hit
@@ -168,11 +163,27 @@ func (tx *Transaction) tryEach(r *rule, x *ref, arg string) bool {
 			continue
 		}
 		c = next
-		if tx.try(r, x, c.s, arg) {
+		if tx.canMatch(r, c) && tx.try(r, x, c.s, arg) {
 			hit = true
 		}
 	}
 	return hit
+}
+
+// canMatch says whether c has the bytes and the literals that r's operator needs. A traced transaction looks anyway.
+func (tx *Transaction) canMatch(r *rule, c *cell) bool {
+	if tx.tracer != nil {
+		return true
+	}
+	if r.needs != 0 {
+		if !c.started {
+			tx.e.seed(c)
+		}
+		if c.has&r.needs == 0 {
+			return false
+		}
+	}
+	return r.bit < 0 || tx.candidates(c)[r.bit>>6]>>(r.bit&63)&1 == 1
 }
 
 // try runs the operator on one value and fires the rule when it matches.

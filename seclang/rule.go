@@ -27,6 +27,8 @@ type rule struct {
 	chain   transChain
 	multi   bool
 	capture bool
+	// needs are byte classes of which a value must have one, 0 for no condition.
+	needs uint64
 	// bit is the rule's pattern in Engine.scan, -1 when the literal scan cannot rule it out.
 	bit int
 	// always is true when even a rule without candidates must be evaluated (negation, counts, no literals).
@@ -55,6 +57,7 @@ type rule struct {
 	accuracy   int
 	skip       int
 	skipAfter  string
+	jump       int  // index in the rules of the phase where skipAfter goes on
 	sanMatched bool // sanitiseMatched
 	sanBytes   *bytesRange
 

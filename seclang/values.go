@@ -145,7 +145,7 @@ func (tx *Transaction) mayMatch(r *rule) bool {
 		g := &tx.groups[t.group]
 		if ver := tx.sources[t.src].ver; g.ver != ver || g.mask == nil {
 			g.ver = ver
-			g.mask = tx.union(refs, &r.chain, g.mask)
+			g.mask = tx.union(refs, r)
 		}
 		if g.mask[r.bit>>6]>>(r.bit&63)&1 == 1 {
 			return true
@@ -155,15 +155,30 @@ func (tx *Transaction) mayMatch(r *rule) bool {
 }
 
 // union is the candidates of all values together.
-func (tx *Transaction) union(refs []ref, ch *transChain, m []uint64) []uint64 {
-	if len(refs) == 1 {
-		return tx.candidates(tx.resolve(tx.cellOf(&refs[0]), ch))
+func (tx *Transaction) union(refs []ref, r *rule) []uint64 {
+	if len(refs) == 1 && !r.multi {
+		return tx.candidates(tx.resolve(tx.cellOf(&refs[0]), &r.chain))
 	}
-	m = tx.cells.words(tx.e.scan.Words())
+	m := tx.cells.words(tx.e.scan.Words())
 	for i := range refs {
-		for j, w := range tx.candidates(tx.resolve(tx.cellOf(&refs[i]), ch)) {
-			m[j] |= w
+		c := tx.cellOf(&refs[i])
+		if !r.multi {
+			orInto(m, tx.candidates(tx.resolve(c, &r.chain)))
+			continue
+		}
+		orInto(m, tx.candidates(c))
+		for _, t := range r.chain.ids {
+			if next := tx.transformed(c, t); next != c {
+				c = next
+				orInto(m, tx.candidates(c))
+			}
 		}
 	}
 	return m
+}
+
+func orInto(m, o []uint64) {
+	for i, w := range o {
+		m[i] |= w
+	}
 }

@@ -98,9 +98,9 @@ func basename(p string) string {
 func (tx *Transaction) movingScalar(v varID) (string, bool) {
 	switch v {
 	case vMatchedVar:
-		return tx.matched.value, tx.matched.any
+		return tx.matched.last.val, tx.matched.any
 	case vMatchedVarName:
-		return tx.matched.key, tx.matched.any
+		return tx.matched.last.name(), tx.matched.any
 	case vHighestSeverity:
 		return formatInt(int64(tx.severity)), true
 	case vWebappID:

@@ -27,8 +27,9 @@ type Change struct {
 	Cursor   uint64   `json:"cursor"` // hand it to Changes to go on after this one; grows, also over restarts
 	Op       string   `json:"op"`
 	Decision Decision `json:"decision"`
-	// Reset comes first when the cursor asked for was too old, or from another
-	// log: what the reader has is void, and all that is in force follows. Op is then empty.
+	// Reset comes first when the cursor asked for was 0, too old, or from another
+	// log: what the reader has is void, and all that is in force follows. Op is
+	// then empty and Cursor 0; the last of what follows has the cursor to go on from.
 	Reset bool `json:"reset,omitempty"`
 }
 
@@ -275,15 +276,19 @@ func (l *Log) replay(_ uint64, payload []byte) error {
 
 // Changes yields the changes after the cursor since, first those that are past
 // and then each as soon as it is durable, until ctx ends or the loop breaks.
-// since 0 asks for all that is in force, as adds. A slow reader delays nobody:
-// it catches up from the history, or gets a Reset and the state when that has moved on.
+// since 0 asks for a Reset and all that is in force, as adds. A slow reader
+// delays nobody: it catches up from the history, or gets the same when that has moved on.
 func (l *Log) Changes(ctx context.Context, since uint64) iter.Seq[Change] {
 	return func(yield func(Change) bool) {
 		all := since == 0
 		for ctx.Err() == nil {
 			p := l.after(since, all)
-			if p.reset && !yield(Change{Reset: true, Cursor: since}) {
-				return
+			if p.state {
+				// What is in force but not yet durable would be gone after a crash, and the reader would keep it.
+				_ = l.flush() // a broken disk is told to those who add
+				if !yield(Change{Reset: true}) {
+					return
+				}
 			}
 			for i, x := range p.past {
 				if p.state && i < len(p.past)-1 {
@@ -310,10 +315,10 @@ const streamBatch = 256
 
 // page is what a reader of the stream gets at a time.
 type page struct {
-	reset, state bool
-	past         []past
-	next         uint64          // cursor to go on from
-	wake         <-chan struct{} // closed when there may be more
+	state bool // past is all that is in force
+	past  []past
+	next  uint64          // cursor to go on from
+	wake  <-chan struct{} // closed when there may be more
 }
 
 // after returns what follows the cursor since, or the whole state.
@@ -344,7 +349,7 @@ func (l *Log) after(since uint64, all bool) page {
 		return p
 	}
 	now := l.cfg.Now()
-	p.reset, p.state, p.next = !all, true, newest
+	p.state, p.next = true, newest
 	for _, d := range l.byID {
 		if d.Until.After(now) {
 			p.past = append(p.past, past{cursor: newest, op: OpAdd, d: d})

@@ -22,8 +22,7 @@ func (tx *Transaction) bodyScalar(v varID) (string, bool) {
 	case vInboundDataError:
 		return flag(q.limited), true
 	case vRequestBody:
-		// Of multipart and XML bodies mod_security2 keeps no text unless it is told to: rules look at the parts.
-		if (tx.ctl.processor == "MULTIPART" || tx.ctl.processor == "XML") && !tx.ctl.forceRequestBody || !q.done {
+		if !q.done || !tx.ctl.forceRequestBody && !keepsText(tx.ctl.processor) {
 			return "", false
 		}
 		return tx.bodyText(), len(q.body) > 0
@@ -45,6 +44,16 @@ func (tx *Transaction) bodyScalar(v varID) (string, bool) {
 		return strconv.FormatInt(tx.filesSize(), 10), true
 	}
 	return tx.multipartFlag(v)
+}
+
+// keepsText reports whether REQUEST_BODY is there after that processor. Of multipart, XML and JSON bodies rules look
+// at the parts, as in mod_security2; ctl:forceRequestBodyVariable=On shows the text as well.
+func keepsText(processor string) bool {
+	switch processor {
+	case "MULTIPART", "XML", "JSON":
+		return false
+	}
+	return true
 }
 
 // fullRequest is the request line, the headers and the body.

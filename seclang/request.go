@@ -80,6 +80,9 @@ func (tx *Transaction) requestLine(line string) {
 	if i := strings.LastIndexByte(rest, ' '); i >= 0 && strings.HasPrefix(rest[i+1:], "HTTP/") {
 		uri, proto = rest[:i], rest[i+1:]
 	}
+	if proto == "" && uri != "" {
+		proto = "HTTP/0.9" // a simple request; Apache calls it so
+	}
 	tx.setRequestLine(line, method, strings.TrimRight(uri, " "), proto)
 }
 

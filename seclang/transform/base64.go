@@ -9,19 +9,25 @@ func base64Encode(s string) (string, bool) {
 	return finish(s, base64.StdEncoding.AppendEncode(nil, []byte(s)))
 }
 
-// base64Decode does what apr_base64_decode does: it takes the characters of the
-// alphabet up to the first other one and decodes those, whole or not.
+// base64Decode takes the characters of the alphabet up to the first other one
+// and decodes those, whole groups or not, as apr_base64_decode does for
+// mod_security2. Line ends are skipped, as libmodsecurity 3 does: stopping at
+// them would let a folded value pass.
 func base64Decode(s string) (string, bool) {
-	n := 0
-	for n < len(s) && sextet(s[n]) >= 0 {
-		n++
-	}
-	b := make([]byte, 0, n*3/4)
+	b := make([]byte, 0, len(s)*3/4)
 	var acc uint32
-	for i := 0; i < n; i++ {
-		acc = acc<<6 | uint32(sextet(s[i]))
+	n := 0
+	for i := 0; i < len(s); i++ {
+		v := sextet(s[i])
+		if v < 0 {
+			if s[i] == '\r' || s[i] == '\n' {
+				continue
+			}
+			break
+		}
+		acc = acc<<6 | uint32(v)
 		// 8, 16 and 24 bits are complete after the second, third and fourth character.
-		switch i & 3 {
+		switch n & 3 {
 		case 1:
 			b = append(b, byte(acc>>4))
 		case 2:
@@ -29,6 +35,7 @@ func base64Decode(s string) (string, bool) {
 		case 3:
 			b = append(b, byte(acc))
 		}
+		n++
 	}
 	return finish(s, b)
 }

@@ -72,9 +72,25 @@ func (s *Sensor) buildHost(l *loaded, c *config.Host, logs *auditLogs) (*host, e
 	}
 	h.trap = &trap.Host{Name: c.Name, Engine: engine, TagConnect: c.TagConnect, Handle: h.handle}
 	if c.DocumentRoot != "" {
-		h.trap.DocumentRoot = http.FileServer(http.Dir(c.DocumentRoot))
+		h.trap.DocumentRoot = files(c.DocumentRoot)
 	}
 	return h, nil
+}
+
+// files answers from the folder of a honeytrap as Apache's default handler does:
+// 501 for a method it does not know, 405 for one it knows and files do not have.
+func files(folder string) http.Handler {
+	serve := http.FileServer(http.Dir(folder))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method {
+		case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions:
+			serve.ServeHTTP(w, r)
+		case http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodTrace, http.MethodConnect, "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK":
+			w.WriteHeader(http.StatusMethodNotAllowed)
+		default:
+			w.WriteHeader(http.StatusNotImplemented)
+		}
+	})
 }
 
 // sites tells the gate which hosts it serves. Those that no port reaches, and

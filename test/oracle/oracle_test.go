@@ -119,6 +119,7 @@ var tolerated = []struct {
 	re     *regexp.Regexp
 	reason string
 }{
+	{regexp.MustCompile(` \[line "\d+"\]`), "Apache counts a continued directive at its last line; ours is the first, where its reader looks"},
 	{regexp.MustCompile(` \[hostname "[^"]*"\] \[uri "[^"]*"\] \[unique_id "[^"]*"\]`), "mod_security2 adds these to the web server's error log, not to the record"},
 }
 
@@ -224,8 +225,9 @@ func entries(t *testing.T, path string) []*audit.Record {
 	var list []*audit.Record
 	s := audit.NewScanner(bytes.NewReader(text), 8<<20)
 	for s.Scan() {
-		r, _ := s.Entry().Record()
-		list = append(list, r)
+		if r, _ := s.Entry().Record(); r.Kind == audit.KindHTTP { // the bare connects of the start are records of ours only
+			list = append(list, r)
+		}
 	}
 	return list
 }
@@ -238,7 +240,7 @@ func differences(a, b *audit.Record) []string {
 			out = append(out, fmt.Sprintf("%s:\n  Apache   %v\n  Trapline %v", what, x, y))
 		}
 	}
-	diff("request head", string(a.RequestHead), string(b.RequestHead))
+	diff("request head", plainLines(a.RequestHead), plainLines(b.RequestHead))
 	diff("request body", string(a.RequestBody), string(b.RequestBody))
 	diff("action", actionText(a), actionText(b))
 	am, bm := messages(a), messages(b)
@@ -253,6 +255,23 @@ func differences(a, b *audit.Record) []string {
 		diff("message", x, y)
 	}
 	return out
+}
+
+// plainLines tolerates that Apache writes the head anew: lines end in LF, and
+// repeated headers are one line at the place of the first. Ours keeps the bytes as they came.
+func plainLines(head []byte) string {
+	var lines []string
+	at := map[string]int{}
+	for line := range strings.SplitSeq(strings.TrimSpace(strings.ReplaceAll(string(head), "\r\n", "\n")), "\n") {
+		name, value, ok := strings.Cut(line, ": ")
+		if i, seen := at[name]; ok && seen {
+			lines[i] += ", " + value
+			continue
+		}
+		at[name] = len(lines)
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 func actionText(r *audit.Record) string {
@@ -290,7 +309,9 @@ func compareCRS(t *testing.T) {
 			t.Errorf("%s: records: Apache %v, Trapline %v", q.name, a.record != nil, b.record != nil)
 			continue
 		}
-		if x, y := ids(a.record), ids(b.record); !slices.Equal(x, y) {
+		// mod_security2's utf8toUnicode always claims to have changed the value, so that rules with
+		// multiMatch fire twice on one and the same value there (930110): repetitions are tolerated.
+		if x, y := slices.Compact(ids(a.record)), slices.Compact(ids(b.record)); !slices.Equal(x, y) {
 			t.Errorf("%s: rules that matched:\n  Apache   %v\n  Trapline %v", q.name, x, y)
 		}
 	}

@@ -159,7 +159,7 @@ func newIPMatchFromFile(arg string, env Env) (Operator, error) {
 
 func (o *ipMatch) Match(in, arg string, m *Result) bool {
 	a, err := netip.ParseAddr(in)
-	if err != nil {
+	if err != nil || a.Zone() != "" {
 		return false
 	}
 	set := o.set
@@ -168,7 +168,7 @@ func (o *ipMatch) Match(in, arg string, m *Result) bool {
 			return false
 		}
 	}
-	if !set.contains(a.WithZone("")) && (!a.Is4In6() || !set.contains(a.Unmap())) {
+	if !set.contains(a) && (!a.Is4In6() || !set.contains(a.Unmap())) {
 		return false
 	}
 	if m.Explain {

@@ -131,6 +131,7 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
 	}
 	out.URL = u
 	out.Host = ""
+	out.Trailer = x.r.Trailer // the map that net/http fills when the body ends, not the copy of its names
 	if x.site.Host.PreserveHost {
 		out.Host = x.r.Host
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/trapline/trapline/audit"
+	touches "github.com/trapline/trapline/test/touch"
 )
 
 // h2Client is Go's own client over one kind of connection.
@@ -82,7 +83,13 @@ func TestHTTP2ManyRequests(t *testing.T) {
 // TestHTTP2HeadKeepsOrder: fields and pseudo-fields stay in the order of the client.
 func TestHTTP2HeadKeepsOrder(t *testing.T) {
 	s := open(t, options{})
-	h2Ask(t, s.dial(t, addr(1)))
+	for _, k := range touches.Kinds() {
+		if k.Name == "HTTP/2 request" {
+			if _, err := k.Touch(s.dial(t, addr(1))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	r := s.wait(t, addr(1), 1)[0]
 	if want := "GET /h2 HTTP/2.0\r\nhost: www.example.com\r\nuser-agent: zgrab\r\naccept: */*"; string(r.RequestHead) != want {
 		t.Errorf("head %q, want %q", r.RequestHead, want)

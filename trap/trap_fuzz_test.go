@@ -12,14 +12,15 @@ import (
 	"github.com/trapline/trapline/audit"
 	"github.com/trapline/trapline/collection"
 	"github.com/trapline/trapline/seclang"
+	touches "github.com/trapline/trapline/test/touch"
 )
 
 // FuzzConnection gives a connection any bytes, in two pieces, and checks what
 // the trap promises: no panic, at least one record, and no answer without one.
 func FuzzConnection(f *testing.F) {
-	for _, k := range touches() {
-		if len(k.bytes) < 1000 {
-			f.Add([]byte(k.bytes), uint16(len(k.bytes)/2))
+	for _, k := range touches.Kinds() {
+		if len(k.Bytes) < 1000 {
+			f.Add([]byte(k.Bytes), uint16(len(k.Bytes)/2))
 		}
 	}
 	f.Add([]byte(preface+"\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x05\x01\x05\x00\x00\x00\x01\x82\x86\x84\x41\x00"), uint16(30))

@@ -52,7 +52,9 @@ func TestParseConf(t *testing.T) {
 		err        string   // parts of it, by |
 		check      func(Conf) bool
 	}{
-		{"least", least, nil, "", func(c Conf) bool { return c.MaxConnections == 10 && c.StorageDir() == "/d" && c.TransactionDelay == 100*time.Millisecond }},
+		{"least", least, nil, "", func(c Conf) bool {
+			return c.MaxConnections == 10 && c.StorageDir() == "/d" && c.TransactionDelay == 100*time.Millisecond
+		}},
 		{"missing", "", nil, "f: ConsoleURI is missing|SensorUsername|SensorPassword|LogStorageDir|QueuePath", nil},
 		{"unknown", least + "SensorPasword x\n", []string{"f:6: unknown directive SensorPasword is left out; the nearest is SensorPassword"}, "", nil},
 		{"last counts", least + "sensorpassword \"q r\"\n", []string{"f:6: SensorPassword also stands in line 3"}, "", func(c Conf) bool { return c.SensorPassword == "q r" }},

@@ -29,6 +29,8 @@ type console struct {
 	// answer decides for one entry; nil, or a return without an effect on w, is 200.
 	answer func(w http.ResponseWriter, r *http.Request, id string) (done bool)
 
+	batches string // what it says about batches in answers to PUT
+
 	mu       sync.Mutex
 	stored   []string // ids in order of arrival
 	requests int
@@ -59,6 +61,10 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.requests++
 	c.mu.Unlock()
 	if r.Method == http.MethodPost {
+		if c.batches == "/gone" {
+			http.NotFound(w, r)
+			return
+		}
 		c.batch(w, r, body)
 		return
 	}
@@ -69,6 +75,9 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if c.answer != nil && c.answer(w, r, id) {
 		return
+	}
+	if c.batches != "" {
+		w.Header().Set(BatchHeader, c.batches)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

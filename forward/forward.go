@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/trapline/trapline/spool"
@@ -70,11 +71,13 @@ type Forwarder struct {
 	cfg    Config
 	d      Destination
 	client *http.Client
-	send   func(ctx context.Context, entries []spool.Entry) outcome
 	batch  int // entries in one request at most; guarded by q.mu
-	gate   gate
-	q      queue
-	count  counters
+	// batchPath is where a console of our own takes batches, found out from its answer to a PUT; "" while unknown.
+	batchPath atomic.Pointer[string]
+	noBatch   atomic.Bool // it said so, and then it did not take one
+	gate      gate
+	q         queue
+	count     counters
 }
 
 // New checks the destination. It sends nothing before Run.
@@ -94,13 +97,47 @@ func New(cfg Config) (*Forwarder, error) {
 		f.client = d.client()
 	}
 	f.gate.init(d.ErrorTimeout)
-	switch d.Protocol {
-	case ProtocolMlogc:
-		f.send, f.batch = f.sendOne, 1
-	default:
-		f.send, f.batch = f.sendBatch, maxBatchEntries
+	f.batch = maxBatchEntries
+	if d.Protocol == ProtocolMlogc {
+		f.batch = 1
 	}
 	return f, nil
+}
+
+// send sends by the destination's protocol, or in batches to a console that spoke mlogc's and turned out to be ours.
+func (f *Forwarder) send(ctx context.Context, entries []spool.Entry) outcome {
+	if f.d.Protocol == ProtocolBatch {
+		return f.sendBatch(ctx, batchURL(f.d.URL), entries)
+	}
+	path := f.batchPath.Load()
+	if path == nil || len(entries) == 1 {
+		return f.sendOne(ctx, entries[0])
+	}
+	o := f.sendBatch(ctx, *path, entries)
+	switch o.status {
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnsupportedMediaType:
+		f.noBatch.Store(true)
+		f.batchPath.Store(nil)
+		f.setLimit(1)
+		o.retryAfter = 0
+	}
+	return o
+}
+
+// upgrade goes over to batches when the answer to a PUT says that the console takes them. With mlogc's default
+// of 10 connections that rest for 50 ms, single PUTs end at 200 a second.
+func (f *Forwarder) upgrade(req *http.Request, answer http.Header) {
+	path := answer.Get(BatchHeader)
+	if path == "" || f.d.Protocol != ProtocolMlogc || f.batchPath.Load() != nil || f.noBatch.Load() {
+		return
+	}
+	u, err := req.URL.Parse(path)
+	if err != nil || u.Host != req.URL.Host || u.Scheme != req.URL.Scheme {
+		return // an address elsewhere would get our password
+	}
+	address := u.String()
+	f.batchPath.Store(&address)
+	f.setLimit(maxBatchEntries)
 }
 
 // complete fills the defaults in and checks the rest.
@@ -273,7 +310,17 @@ func (f *Forwarder) shrink(n int, o outcome) {
 	if o.status != http.StatusRequestEntityTooLarge {
 		return
 	}
+	f.setLimit(max(1, min(f.limit(), n/2)))
+}
+
+func (f *Forwarder) limit() int {
 	f.q.mu.Lock()
 	defer f.q.mu.Unlock()
-	f.batch = max(1, min(f.batch, n/2))
+	return f.batch
+}
+
+func (f *Forwarder) setLimit(n int) {
+	f.q.mu.Lock()
+	defer f.q.mu.Unlock()
+	f.batch = n
 }

@@ -41,6 +41,7 @@ func TestAnswers(t *testing.T) {
 	} {
 		for _, protocol := range []string{ProtocolMlogc, ProtocolBatch} {
 			t.Run(protocol+" "+strconv.Itoa(test.code), func(t *testing.T) {
+				t.Parallel()
 				c := newConsole(t)
 				var tries atomic.Int32
 				always := status(test.code, "x")
@@ -86,6 +87,7 @@ func TestAnswers(t *testing.T) {
 
 // TestPoison: an entry on which the console fails every time does not block the others, and in the end is set aside.
 func TestPoison(t *testing.T) {
+	t.Parallel()
 	for _, protocol := range []string{ProtocolMlogc, ProtocolBatch} {
 		t.Run(protocol, func(t *testing.T) {
 			c := newConsole(t)
@@ -107,6 +109,7 @@ func TestPoison(t *testing.T) {
 }
 
 func TestWrongAddressSetsNothingAside(t *testing.T) {
+	t.Parallel()
 	c := newConsole(t)
 	c.answer = status(400, "a")
 	s := openSpool(t, t.TempDir())
@@ -160,6 +163,7 @@ func TestAnswerOfSomethingElse(t *testing.T) {
 
 // TestSilentConsole: a console that takes the request and says nothing costs one timeout, not for ever.
 func TestSilentConsole(t *testing.T) {
+	t.Parallel()
 	c := newConsole(t)
 	var silent atomic.Bool
 	silent.Store(true)
@@ -182,6 +186,7 @@ func TestSilentConsole(t *testing.T) {
 }
 
 func TestRetryAfter(t *testing.T) {
+	t.Parallel()
 	c := newConsole(t)
 	var first atomic.Int64
 	c.answer = func(w http.ResponseWriter, _ *http.Request, _ string) bool {
@@ -214,6 +219,7 @@ func TestRetryAfter(t *testing.T) {
 
 // TestOutage: the console is away, comes back, and gets everything in order over connections that it had.
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	c := newConsole(t)
 	var down atomic.Bool
 	down.Store(true)
@@ -282,6 +288,26 @@ func TestMlogcRequest(t *testing.T) {
 	}
 	if string(p.body) != string(entry("abc"))[:0]+string(p.body) || !strings.Contains(p.header.Get("X-ForensicLog-Summary"), " abc ") {
 		t.Errorf("summary %q", p.header.Get("X-ForensicLog-Summary"))
+	}
+}
+
+// TestUpgrade: a console of our own gets batches after the first PUT; one that only says so, or names another host, gets PUTs.
+func TestUpgrade(t *testing.T) {
+	t.Parallel()
+	for says, most := range map[string]int{BatchPath: 60, "/gone": 1000, "http://192.0.2.1/x": 300} {
+		t.Run(says, func(t *testing.T) {
+			c := newConsole(t)
+			c.batches = says
+			s := openSpool(t, t.TempDir())
+			want := fill(t, s, numbered("a", 300)...)
+			_, r := start(t, s, Destination{URL: c.URL + "/rpc/auditLogReceiver", Protocol: ProtocolMlogc, ErrorTimeout: 64 * time.Millisecond, Delay: 5 * time.Millisecond})
+			until(t, "delivered", func() bool { n, _ := r.Backlog(); return n == 0 })
+			got := c.ids()
+			slices.Sort(got)
+			if !slices.Equal(got, want) || c.count() > most {
+				t.Errorf("%d stored in %d requests", len(got), c.count())
+			}
+		})
 	}
 }
 

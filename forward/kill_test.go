@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -39,18 +40,21 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// TestPipedKilled: the program is killed again and again under load, with a console that at times
+// TestPipedKilled (more kills with TRAPLINE_KILLS): the program is killed again and again under load, with a console that at times
 // fails, hangs up after it stored, or refuses. Every event arrives; what comes twice has the same id.
 func TestPipedKilled(t *testing.T) {
 	for name, keep := range map[string]string{"remove": "KeepEntries 0", "keep": "KeepEntries 1"} {
-		t.Run(name, func(t *testing.T) { testKilled(t, keep) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testKilled(t, keep)
+		})
 	}
 }
 
 func testKilled(t *testing.T, keep string) {
-	kills := 25
-	if testing.Short() {
-		kills = 5
+	kills := 8
+	if n, err := strconv.Atoi(os.Getenv("TRAPLINE_KILLS")); err == nil {
+		kills = n
 	}
 	c := newConsole(t)
 	var wild atomic.Bool

@@ -66,9 +66,9 @@ type piped struct {
 	reader  *spool.Reader
 	wait    time.Duration
 	grace   time.Duration
-	scanned bool       // the scan for files without a line is done
-	stuck   bool       // files were left where they are: the mark must not pass them
-	later   []waitLine // files that were not complete
+	scanned bool                // the scan for files without a line is done
+	stuck   bool                // files were left where they are: the mark must not pass them
+	later   []waitLine          // files that were not complete
 	dirs    map[string]struct{} // where files were removed
 	kept    map[string]struct{} // files taken and kept until scanned: the scan must not take them again
 }

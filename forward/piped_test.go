@@ -84,6 +84,7 @@ func sorted(ids []string) []string {
 }
 
 func TestPiped(t *testing.T) {
+	t.Parallel()
 	c := newConsole(t)
 	s := newSensor(t, c.URL)
 	var in strings.Builder
@@ -106,6 +107,7 @@ func TestPiped(t *testing.T) {
 
 // TestPipedSamples: real index lines and files of ModSecurity 2 and 3; the body is the file's, the summary the line or, for version 3, one in version 2's form.
 func TestPipedSamples(t *testing.T) {
+	t.Parallel()
 	for _, set := range []struct{ log, tree string }{{"v2-honeytrap-seed-concurrent/index.log", "audit"}, {"v3-honeytrap-crs-parallel/audit.log", "tree"}} {
 		t.Run(set.log, func(t *testing.T) {
 			c := newConsole(t)
@@ -142,6 +144,7 @@ func TestPipedSamples(t *testing.T) {
 }
 
 func TestPipedBadLines(t *testing.T) {
+	t.Parallel()
 	c := newConsole(t)
 	s := newSensor(t, c.URL)
 	secret := filepath.Join(s.dir, "secret")
@@ -164,6 +167,7 @@ func TestPipedBadLines(t *testing.T) {
 
 // TestPipedIncomplete: the line is there before the file is complete.
 func TestPipedIncomplete(t *testing.T) {
+	t.Parallel()
 	c := newConsole(t)
 	s := newSensor(t, c.URL)
 	line := s.event(t, "slow")
@@ -189,6 +193,7 @@ func TestPipedIncomplete(t *testing.T) {
 
 // TestPipedRescan: files whose lines were read by a process that is gone are found.
 func TestPipedRescan(t *testing.T) {
+	t.Parallel()
 	c := newConsole(t)
 	s := newSensor(t, c.URL)
 	want := numbered("lost", 20)
@@ -216,6 +221,7 @@ func (s *sensor) mark() time.Time { return (&piped{conf: s.conf}).mark() }
 
 // TestPipedRescanKeep: with KeepEntries only files since the last checkpoint are sent again.
 func TestPipedRescanKeep(t *testing.T) {
+	t.Parallel()
 	c := newConsole(t)
 	s := newSensor(t, c.URL, "KeepEntries 1")
 	age := func(id string) {
@@ -239,6 +245,7 @@ func TestPipedRescanKeep(t *testing.T) {
 
 // TestPipedLinesDropped: when even the memory for lines is full, the files are found afterwards.
 func TestPipedLinesDropped(t *testing.T) {
+	t.Parallel()
 	c := newConsole(t)
 	s := newSensor(t, c.URL)
 	q := newLineQueue(1000)
@@ -266,6 +273,7 @@ func TestPipedLinesDropped(t *testing.T) {
 
 // TestPipedConsoleAway: the end of input comes while the console is away; the next start sends.
 func TestPipedConsoleAway(t *testing.T) {
+	t.Parallel()
 	c := newConsole(t)
 	c.answer = status(503, "e")
 	s := newSensor(t, c.URL)
@@ -292,6 +300,7 @@ func TestPipedConsoleAway(t *testing.T) {
 
 // TestPipedSecond: a second process reads its input while the first one holds the spool.
 func TestPipedSecond(t *testing.T) {
+	t.Parallel()
 	c := newConsole(t)
 	s := newSensor(t, c.URL)
 	held, err := spool.Open(spool.Config{Dir: s.conf.SpoolDir()})
@@ -318,6 +327,7 @@ func TestPipedSecond(t *testing.T) {
 }
 
 func TestPipedEndsWithContext(t *testing.T) {
+	t.Parallel()
 	c := newConsole(t)
 	c.answer = func(_ http.ResponseWriter, r *http.Request, _ string) bool { <-r.Context().Done(); return true }
 	s := newSensor(t, c.URL)

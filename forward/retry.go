@@ -340,9 +340,3 @@ func (f *Forwarder) fillBatch(first spool.Entry) []spool.Entry {
 	}
 	return entries
 }
-
-func (f *Forwarder) limit() int {
-	f.q.mu.Lock()
-	defer f.q.mu.Unlock()
-	return f.batch
-}

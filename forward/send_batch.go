@@ -26,6 +26,9 @@ const (
 // BatchPath is added to the console's address.
 const BatchPath = "/api/v1/records"
 
+// BatchHeader in a console's answer to a PUT of mlogc's protocol says where it takes batches, such as BatchPath.
+const BatchHeader = "Trapline-Batch"
+
 // encoders are kept: one holds a few MiB of tables.
 var encoders = sync.Pool{New: func() any {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
@@ -36,15 +39,15 @@ var encoders = sync.Pool{New: func() any {
 }}
 
 // sendBatch posts entries: a zstd stream of, for each, its length as uvarint and the native entry.
-func (f *Forwarder) sendBatch(ctx context.Context, entries []spool.Entry) outcome {
+func (f *Forwarder) sendBatch(ctx context.Context, address string, entries []spool.Entry) outcome {
 	natives := make([][]byte, len(entries))
 	for i, e := range entries {
 		natives[i] = native(e.Bytes)
 	}
-	return f.postBatch(ctx, natives)
+	return f.postBatch(ctx, address, natives)
 }
 
-func (f *Forwarder) postBatch(ctx context.Context, natives [][]byte) outcome {
+func (f *Forwarder) postBatch(ctx context.Context, address string, natives [][]byte) outcome {
 	size := 0
 	for _, n := range natives {
 		size += len(n) + binary.MaxVarintLen32
@@ -60,14 +63,14 @@ func (f *Forwarder) postBatch(ctx context.Context, natives [][]byte) outcome {
 
 	ctx, cancel := context.WithTimeout(ctx, f.d.timeout(len(body)))
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, batchURL(f.d.URL), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
 	if err != nil {
 		return outcome{reason: err.Error()}
 	}
 	f.d.authorize(req)
 	req.Header.Set("Content-Type", "application/x-trapline-records")
 	req.Header.Set("Content-Encoding", "zstd")
-	return f.do(req, len(body))
+	return f.do(req, len(body), true)
 }
 
 // batchURL adds the path to an address that has none of its own.
@@ -139,7 +142,7 @@ func SendBatch(ctx context.Context, client *http.Client, d Destination, entries 
 
 func (f *Forwarder) sendAll(ctx context.Context, entries [][]byte, storedN, known, refusedN *int) error {
 	for failures := 1; len(entries) > 0; failures++ {
-		o := f.postBatch(ctx, entries)
+		o := f.postBatch(ctx, batchURL(f.d.URL), entries)
 		switch {
 		case o.verdict == stored:
 			*storedN += o.stored

@@ -41,8 +41,8 @@ func unwrap(entry []byte) (line, body []byte) {
 // sendOne sends one entry as mlogc 2.9 does: the audit file as the body of a PUT, its MD5 and its index line as headers.
 //
 // It differs in this: mlogc has a blank at the end of both headers, and no order of headers is promised.
-func (f *Forwarder) sendOne(ctx context.Context, entries []spool.Entry) outcome {
-	line, body := unwrap(entries[0].Bytes)
+func (f *Forwarder) sendOne(ctx context.Context, e spool.Entry) outcome {
+	line, body := unwrap(e.Bytes)
 	sum := md5.Sum(body) //nolint:gosec // as above
 	hash := hex.EncodeToString(sum[:])
 	if line == nil {
@@ -59,7 +59,7 @@ func (f *Forwarder) sendOne(ctx context.Context, entries []spool.Entry) outcome 
 	req.Header["User-Agent"] = []string{""} // mlogc sends none
 	req.Header["X-Content-Hash"] = []string{"md5:" + hash}
 	req.Header["X-ForensicLog-Summary"] = []string{headerValue(line)} //nolint:staticcheck // spelled as mlogc spells it: some receivers look for exactly this
-	return f.do(req, len(body))
+	return f.do(req, len(body), false)
 }
 
 // summary makes the index line of an entry that came without one.
@@ -103,7 +103,7 @@ func (d *Destination) timeout(size int) time.Duration {
 const maxAnswer = 1 << 20
 
 // do sends a request and reads the answer.
-func (f *Forwarder) do(req *http.Request, size int) outcome {
+func (f *Forwarder) do(req *http.Request, size int, batch bool) outcome {
 	resp, err := f.client.Do(req)
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) || os.IsTimeout(err) {
@@ -121,11 +121,14 @@ func (f *Forwarder) do(req *http.Request, size int) outcome {
 	}
 	o := classify(resp.StatusCode, resp.Header, string(text[:min(len(text), 200)]))
 	o.bytes = size
-	if f.d.Protocol == ProtocolBatch && o.status == http.StatusOK {
+	if batch && o.status == http.StatusOK {
 		if readErr != nil {
 			return outcome{reason: "answer cut off: " + readErr.Error(), bytes: size}
 		}
 		return f.batchAnswer(o, body)
+	}
+	if o.status == http.StatusOK {
+		f.upgrade(req, resp.Header)
 	}
 	return o // mlogc ignores the body, and its loss
 }

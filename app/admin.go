@@ -29,7 +29,7 @@ func (s *Sensor) serveAdmin() error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("administration socket: %w", err)
 	}
-	ln, err := net.Listen("unix", path)
+	ln, err := (&net.ListenConfig{}).Listen(s.alive, "unix", path)
 	if err != nil { // paths of sockets have 107 bytes at most; the program works without
 		s.log.Warn("trapline decisions cannot ask this process", "err", err)
 		return nil

@@ -34,7 +34,7 @@ func consoleDir(data string) string { return filepath.Join(data, "console") }
 
 // serveConsole opens the console's port: pages for people, PUTs and batches of sensors.
 func (s *Sensor) serveConsole(address string) (string, error) {
-	ln, err := net.Listen("tcp", address)
+	ln, err := (&net.ListenConfig{}).Listen(s.alive, "tcp", address)
 	if err != nil {
 		return "", fmt.Errorf("TrapConsole %s: %w", address, err)
 	}

@@ -48,7 +48,7 @@ func (s *Sensor) listen() (listening, error) {
 
 // openPort opens one port and serves it until it is closed.
 func (s *Sensor) openPort(p config.Port) (address string, err error) {
-	ln, err := net.Listen("tcp", p.Address())
+	ln, err := (&net.ListenConfig{}).Listen(s.alive, "tcp", p.Address())
 	if err != nil {
 		return "", err
 	}

@@ -92,7 +92,10 @@ func (s *Store) apply(name, key string, timeout time.Duration, now time.Time, ch
 	sh := s.shard(sp, key)
 	sh.mu.Lock()
 	old, had := sh.recs[key]
-	e := editor{now: seconds(now), count: &s.count}
+	e := editor{now: seconds(now), count: &s.count, most: MaxRecord}
+	if s.bytes.Load() > s.cfg.MaxBytes/2 {
+		e.most = SmallRecord // a few clients with long values must not push out many with short ones
+	}
 	e.open(old, had, key, int64(timeout/time.Second))
 	e.head.counter += step
 	for i := range changes {
@@ -143,6 +146,7 @@ type editor struct {
 	vars  []variable
 	now   int64
 	size  int // of names and values
+	most  int // size must not grow past it
 	count *counters
 	room  [8]variable // most records have fewer
 }
@@ -221,7 +225,7 @@ func (e *editor) find(name string) int {
 
 // add makes room for a variable, -1 when the record is full.
 func (e *editor) add(name string) int {
-	if len(e.vars) >= MaxVariables || e.size+len(name) > MaxRecord/2 {
+	if len(e.vars) >= MaxVariables || e.size+len(name) > e.most {
 		e.count.refused.Add(1)
 		return -1
 	}
@@ -230,18 +234,29 @@ func (e *editor) add(name string) int {
 	return len(e.vars) - 1
 }
 
-// replace gives v the value, cut to MaxValue; false when the record would grow too large.
+// Long values leave this much room for short ones: a client decides how long its
+// User-Agent is, and must not keep its own tag out with it.
+const (
+	shortValue = 64
+	shortRoom  = 1 << 10
+)
+
+// replace gives v the value, cut to MaxValue and to what the record may hold;
+// false when not even a short value has room.
 func (e *editor) replace(v *variable, value string) bool {
-	if len(value) > MaxValue {
+	room := e.most - (e.size - len(v.value))
+	if len(value) > shortValue {
+		room -= shortRoom
+	}
+	if room = min(room, MaxValue); len(value) > room {
+		if room < shortValue {
+			e.count.refused.Add(1)
+			return false
+		}
 		e.count.cut.Add(1)
-		value = value[:MaxValue]
+		value = value[:room]
 	}
-	grow := len(value) - len(v.value)
-	if grow > 0 && e.size+grow > MaxRecord/2 {
-		e.count.refused.Add(1)
-		return false
-	}
-	e.size += grow
+	e.size += len(value) - len(v.value)
 	v.value = value
 	return true
 }

@@ -28,12 +28,13 @@ import (
 // record over 1,008 bytes, and the client chose how long it was; here a value is
 // cut, the record is stored, and Stats counts the cut.
 const (
-	MaxValue     = 64 << 10 // bytes of one value; what is over is cut
-	MaxName      = 256      // bytes of a variable's name; a longer one is refused
-	MaxVariables = 1024     // variables of one record; further ones are refused
-	MaxRecord    = 1 << 20  // bytes of one record; a change that would grow it further is refused
-	MaxKey       = 1024     // bytes of a key; a longer one is replaced by its head and a digest
-	maxSpaces    = 4096     // collections: their names come from the configuration, never from a client
+	MaxValue     = 64 << 10  // bytes of one value; what is over is cut
+	MaxName      = 256       // bytes of a variable's name; a longer one is refused
+	MaxVariables = 1024      // variables of one record; further ones are refused
+	MaxRecord    = 512 << 10 // bytes of names and values of one record; a value that would grow it further is cut
+	SmallRecord  = 4 << 10   // the same while the store is more than half full
+	MaxKey       = 1024      // bytes of a key; a longer one is replaced by its head and a digest
+	maxSpaces    = 4096      // collections: their names come from the configuration, never from a client
 )
 
 // DefaultTimeout is SecCollectionTimeout when no directive sets it.
@@ -82,6 +83,7 @@ type Store struct {
 	sweepAt        atomic.Uint64 // where the sweeper goes on
 	count          counters
 	compacting     sync.Mutex
+	noCompaction   time.Time // of Run only: not before, after one that failed
 }
 
 // space is one collection, such as "ip".
@@ -90,6 +92,8 @@ type space struct {
 	mask   uint64
 	shards []shard
 	crowds crowds
+
+	records, bytes atomic.Int64
 }
 
 // shard is the part of a collection under one lock.
@@ -118,7 +122,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Dir == "" {
 		return s, nil
 	}
-	log, faults, err := durable.OpenLog(durable.Config{Dir: cfg.Dir, MaxPayload: 2 * MaxRecord, Step: cfg.Step}, s.replay())
+	log, faults, err := durable.OpenLog(durable.Config{Dir: cfg.Dir, MaxPayload: 4 * MaxRecord, Step: cfg.Step}, s.replay())
 	if err != nil {
 		return nil, fmt.Errorf("open collections: %w", err)
 	}

@@ -249,6 +249,63 @@ func TestLimitsOfOneRecord(t *testing.T) {
 	}
 }
 
+// A client decides how long its User-Agent is; its tag is stored all the same.
+func TestLongValuesDoNotKeepTheTagOut(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		s := open(t, Config{MaxBytes: 1 << 20})
+		if full {
+			s.bytes.Add(600 << 10)
+		}
+		for i := range 40 {
+			s.Apply("ip", "k", 0, t0, []Change{set(fmt.Sprint("ua", i), strings.Repeat("x", 100<<10))})
+		}
+		s.Apply("ip", "k", 0, t0, []Change{set("malicious_client", "1"), expire("malicious_client", at(60)), add("score", 5)})
+		v, _ := s.Load("ip", "k", t0)
+		if got, _ := v.Get("malicious_client"); got != "1" {
+			t.Errorf("full %v: no tag", full)
+		}
+		if got, _ := v.Get("score"); got != "5" {
+			t.Errorf("full %v: no score", full)
+		}
+		if n := len(v.vars); full && n > SmallRecord+1000 || n > MaxRecord+1000 {
+			t.Errorf("full %v: record of %d bytes", full, n)
+		}
+	}
+}
+
+// Made-up session ids push out sessions, not the tags of addresses.
+func TestFloodOfSessionsLeavesTags(t *testing.T) {
+	s := open(t, Config{MaxRecords: 1000})
+	for i := range 100 {
+		s.Apply("ip", address(i), 0, t0, tag(t0))
+	}
+	for i := range 5000 {
+		s.Apply("default_session", fmt.Sprint("made up ", i), 0, at(1), []Change{set("x", "1")})
+	}
+	for i := range 100 {
+		if _, ok := s.Load("ip", address(i), at(1)); !ok {
+			t.Fatalf("tag %d is gone", i)
+		}
+	}
+	if n := s.Stats().Records; n > 1000 {
+		t.Errorf("%d records", n)
+	}
+}
+
+// Memory stays within its limit whatever is stored.
+func TestMaxBytes(t *testing.T) {
+	s := open(t, Config{MaxBytes: 2 << 20})
+	for i := range 3000 {
+		s.Apply("ip", address(i), 0, t0, []Change{set("ua", strings.Repeat("x", i*37%9000)), set("m", "1")})
+		if got := s.Stats().Bytes; got > 2<<20 {
+			t.Fatalf("%d bytes after %d", got, i)
+		}
+	}
+	if st := s.Stats(); st.EvictedTagged == 0 || st.Records < 300 {
+		t.Errorf("%+v", st)
+	}
+}
+
 func TestConcurrentAddsLoseNothing(t *testing.T) {
 	s := open(t, Config{Dir: t.TempDir()})
 	done := make(chan error)

@@ -24,10 +24,9 @@ func cost(rec string) int64 { return int64(len(rec)) + recordOverhead }
 // over a limit. No lock is held.
 func (s *Store) account(sp *space, key, old, rec string, had bool) {
 	if had {
-		s.bytes.Add(cost(rec) - cost(old))
+		s.total(sp, 0, cost(rec)-cost(old))
 	} else {
-		s.bytes.Add(cost(rec))
-		s.records.Add(1)
+		s.total(sp, 1, cost(rec))
 		if net, ok := crowdOf(key); ok {
 			for _, victim := range sp.crowds.join(net, key, s.holds(sp)) {
 				if s.drop(sp, victim, "") {
@@ -40,6 +39,13 @@ func (s *Store) account(sp *space, key, old, rec string, had bool) {
 		_ = s.log.Flush() // its error is in the tickets
 	}
 	s.makeRoom(sp, key)
+}
+
+func (s *Store) total(sp *space, records, bytes int64) {
+	s.records.Add(records)
+	s.bytes.Add(bytes)
+	sp.records.Add(records)
+	sp.bytes.Add(bytes)
 }
 
 func (s *Store) holds(sp *space) func(key string) bool {
@@ -68,8 +74,7 @@ func (s *Store) drop(sp *space, key, rec string) bool {
 }
 
 func (s *Store) gone(sp *space, key, rec string) {
-	s.records.Add(-1)
-	s.bytes.Add(-cost(rec))
+	s.total(sp, -1, -cost(rec))
 	if net, ok := crowdOf(key); ok {
 		sp.crowds.leave(net)
 	}
@@ -79,18 +84,25 @@ func (s *Store) over() bool {
 	return s.records.Load() > int64(s.cfg.MaxRecords) || s.bytes.Load() > s.cfg.MaxBytes
 }
 
-// makeRoom evicts until the limits are kept. It looks at a few records of a
-// few shards and takes the worst, which comes close to the worst of all and
-// needs no list that every read would have to keep in order. Worst is: timed
-// out; then without a tag (only counters), the longest unchanged; then tagged,
-// the longest unchanged. The record just made stays.
+// makeRoom evicts until the limits are kept, from the collection that takes the
+// most memory: whoever floods SESSION with made-up ids pushes out sessions and
+// not the tags in IP. It looks at a few records of a few shards and takes the
+// worst, which comes close to the worst of all and needs no list that every
+// read would have to keep in order. Worst is: timed out; then without a tag
+// (only counters), the longest unchanged; then tagged, the longest unchanged.
+// The record just made stays.
 func (s *Store) makeRoom(sp *space, keep string) {
-	for tries := 0; tries < 64 && s.over(); tries++ {
-		v, ok := s.worst(sp, keep)
+	for tries := 0; tries < mostTries && s.over(); tries++ {
+		from := s.largest()
+		except := ""
+		if from == sp {
+			except = keep
+		}
+		v, ok := s.worst(from, except)
 		if !ok {
 			return
 		}
-		if !s.drop(v.sp, v.key, v.rec) {
+		if !s.drop(from, v.key, v.rec) {
 			continue
 		}
 		switch v.rank {
@@ -104,9 +116,21 @@ func (s *Store) makeRoom(sp *space, keep string) {
 	}
 }
 
+// mostTries bounds the work of one Apply; it takes about 30 evictions to make room for the largest record that a full store takes.
+const mostTries = 256
+
+func (s *Store) largest() *space {
+	var most *space
+	for _, sp := range *s.spaces.Load() {
+		if most == nil || sp.bytes.Load() > most.bytes.Load() {
+			most = sp
+		}
+	}
+	return most
+}
+
 // victim is a candidate for eviction. Lower rank goes first, then older.
 type victim struct {
-	sp       *space
 	key, rec string
 	rank     int
 	updated  int64
@@ -120,49 +144,43 @@ func (v victim) worse(w victim) bool {
 }
 
 const (
-	sampleShards  = 4
-	sampleRecords = 8
+	sampleRecords = 8  // of one shard
+	sampleEnough  = 24 // in all
 )
 
-// worst samples shards of all collections in turn.
-func (s *Store) worst(like *space, keep string) (victim, bool) {
-	spaces := *s.spaces.Load()
+// worst samples shards of the collection in turn. The key except is left out.
+func (s *Store) worst(sp *space, except string) (best victim, ok bool) {
 	now := seconds(s.cfg.Now())
-	var best victim
 	found := 0
-	look := func(sp *space, sh *shard) {
+	for range len(sp.shards) {
+		sh := &sp.shards[s.evictAt.Add(1)*0x9e3779b97f4a7c15>>32&sp.mask]
 		sh.mu.RLock()
-		defer sh.mu.RUnlock()
 		seen := 0
 		for key, rec := range sh.recs { // starts at a random place
-			if sp != like || key != keep {
-				if v, ok := rank(sp, key, rec, now); ok && (found == 0 || v.worse(best)) {
+			if v, ok := rank(key, rec, now); ok && key != except {
+				if found == 0 || v.worse(best) {
 					best = v
 				}
 				found++
 			}
 			if seen++; seen >= sampleRecords {
-				return
+				break
 			}
 		}
-	}
-	for range len(like.shards) {
-		for _, sp := range spaces {
-			look(sp, &sp.shards[s.evictAt.Add(1)*0x9e3779b97f4a7c15>>32&sp.mask])
-		}
-		if found >= sampleShards*sampleRecords/2 {
+		sh.mu.RUnlock()
+		if found >= sampleEnough {
 			break
 		}
 	}
 	return best, found > 0
 }
 
-func rank(sp *space, key, rec string, now int64) (victim, bool) {
+func rank(key, rec string, now int64) (victim, bool) {
 	h, vars, err := decodeHead(rec)
 	if err != nil {
 		return victim{}, false
 	}
-	v := victim{sp: sp, key: key, rec: rec, updated: h.updated}
+	v := victim{key: key, rec: rec, updated: h.updated}
 	switch {
 	case h.expired(now):
 		v.rank = 0

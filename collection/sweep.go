@@ -15,6 +15,8 @@ const (
 	sweepCycle = time.Minute            // time in which it comes to every record
 	flushEvery = 200 * time.Millisecond // for changes that nobody waits for
 	breath     = 256                    // records looked at before the lock is let go
+
+	compactAgain = time.Minute // after a compaction that failed, which writes the whole state each time
 )
 
 // Run removes what has timed out, writes changes that nobody waits for, and
@@ -43,6 +45,7 @@ func (s *Store) Run(ctx context.Context) error {
 			if s.wantsCompaction() {
 				if err := s.Compact(); err != nil {
 					s.cfg.Logger.ErrorContext(ctx, "collections cannot be compacted", "error", err)
+					s.noCompaction = time.Now().Add(compactAgain)
 				}
 			}
 		}
@@ -161,7 +164,7 @@ func (s *Store) Each(name string, fn func(key string, v View) bool) {
 }
 
 func (s *Store) wantsCompaction() bool {
-	if s.log == nil {
+	if s.log == nil || time.Now().Before(s.noCompaction) {
 		return false
 	}
 	st := s.log.Stats()

@@ -364,6 +364,7 @@ func (l *Log) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	failing := false
+	var noCompaction time.Time // not before, after one that failed
 	for {
 		select {
 		case <-ctx.Done():
@@ -374,9 +375,10 @@ func (l *Log) Run(ctx context.Context) error {
 		if l.disk == nil {
 			continue
 		}
-		if st := l.disk.Stats(); !st.Poisoned && st.DiskBytes > 2*l.snapshotBytes()+l.cfg.CompactBytes {
+		if st := l.disk.Stats(); !st.Poisoned && st.DiskBytes > 2*l.snapshotBytes()+l.cfg.CompactBytes && time.Now().After(noCompaction) {
 			if err := l.Compact(); err != nil {
 				l.cfg.Logger.ErrorContext(ctx, "decisions cannot be compacted", "error", err)
+				noCompaction = time.Now().Add(time.Minute)
 			}
 		} else if err := l.flush(); err != nil && !failing { // ends that nobody waits for
 			l.cfg.Logger.ErrorContext(ctx, "decisions cannot be stored", "error", err)

@@ -228,15 +228,18 @@ func parseEntry(seq uint64, payload []byte) (Entry, error) {
 func (s *Spool) Run(ctx context.Context) error {
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if err := s.save(); err != nil && !errors.Is(err, ErrClosed) {
-				s.cfg.Logger.ErrorContext(ctx, "spool cursors cannot be saved", "error", err)
-			}
 		}
+		err := s.save()
+		if err != nil && !failing {
+			s.cfg.Logger.ErrorContext(ctx, "spool cursors cannot be saved", "error", err)
+		}
+		failing = err != nil
 	}
 }
 

@@ -57,7 +57,7 @@ func writeAndSync(f *os.File, data []byte, perm fs.FileMode) error {
 // that the new name survives a power loss when it returns nil. The content of
 // the file must have been synced before.
 func Rename(from, to string) error {
-	if err := os.Rename(from, to); err != nil { //nolint:forbidigo // this is the room that renames durably
+	if err := os.Rename(from, to); err != nil {
 		return err
 	}
 	if err := SyncDir(filepath.Dir(to)); err != nil {

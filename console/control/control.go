@@ -85,6 +85,15 @@ func Open(cfg Config) (*Control, error) {
 	c.decoy = decoy
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)"}}
 	dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: filepath.ToSlash(c.path)}).EscapedPath(), RawQuery: q.Encode()}
+	// Password hashes lie in it: nobody else on the machine reads it. The engine
+	// gives its -wal and -shm files the same mode.
+	f, err := os.OpenFile(c.path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open control database: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("open control database: %w", err)
+	}
 	if c.db, err = sql.Open("sqlite", dsn.String()); err != nil {
 		return nil, fmt.Errorf("open control database: %w", err)
 	}
@@ -92,10 +101,6 @@ func Open(cfg Config) (*Control, error) {
 	ctx := context.Background()
 	if err := migrate(ctx, c.db); err != nil {
 		return nil, errors.Join(c.explain(err), c.db.Close())
-	}
-	// Password hashes lie in it: nobody else on the machine reads it.
-	if err := os.Chmod(c.path, 0o600); err != nil {
-		return nil, errors.Join(err, c.db.Close())
 	}
 	if err := c.loadSensors(ctx); err != nil {
 		return nil, errors.Join(c.explain(err), c.db.Close())

@@ -3,6 +3,7 @@ package ingest
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/md5"
 	"encoding/binary"
 	"encoding/hex"
@@ -25,6 +26,7 @@ import (
 	"github.com/trapline/trapline/audit"
 	"github.com/trapline/trapline/console/control"
 	"github.com/trapline/trapline/console/store"
+	"github.com/trapline/trapline/forward"
 )
 
 // console is a receiver on a real socket with its store and one sensor, honeypot-sensor / test1234.
@@ -404,4 +406,21 @@ func FuzzBatch(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestForwarderAndReceiverSpeakTheSameProtocol sends batches with the sensor's own code.
+func TestForwarderAndReceiverSpeakTheSameProtocol(t *testing.T) {
+	c := startConsole(t, Limits{})
+	entries := [][]byte{testEntry(1), []byte("no entry"), testEntry(2), testEntry(1)}
+	d := forward.Destination{Name: "console", URL: c.URL, User: "honeypot-sensor", Password: "test1234"}
+	stored, known, refused, err := forward.SendBatch(t.Context(), nil, d, entries)
+	if err != nil || stored != 2 || known != 1 || refused != 1 {
+		t.Errorf("%d stored, %d known, %d refused, %v", stored, known, refused, err)
+	}
+	d.Password = "wrong"
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, _, _, err := forward.SendBatch(ctx, nil, d, entries); err == nil {
+		t.Error("a wrong password was accepted")
+	}
 }

@@ -81,7 +81,14 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s := &Store{cfg: cfg, path: filepath.Join(cfg.Dir, FileName), turn: make(chan struct{}, 1)}
 	s.live.init()
-	var err error
+	// The engine gives its -wal and -shm files the mode of this one: nobody else on the machine reads events.
+	f, err := os.OpenFile(s.path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open event store: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("open event store: %w", err)
+	}
 	if s.encoder, s.decoder, err = newCodec(); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,8 @@ package web
 import (
 	"errors"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"time"
 
 	"github.com/trapline/trapline/console/control"
@@ -29,7 +31,11 @@ type sensorView struct {
 	Foreign bool
 }
 
-type freshSensor struct{ Name, Secret, URL string }
+type freshSensor struct {
+	Name, Secret, URL string
+	// Loopback says that URL is an address of this machine only, Clear that the secret would travel unencrypted.
+	Loopback, Clear bool
+}
 
 func (s *Site) sensorsPage(w http.ResponseWriter, r *http.Request, v *visitor) {
 	s.showSensors(w, r, v, http.StatusOK, sensorsBody{})
@@ -78,7 +84,13 @@ func (s *Site) afterSensor(w http.ResponseWriter, r *http.Request, v *visitor, n
 	case err != nil:
 		s.fail(w, r, v, http.StatusInternalServerError, "The console cannot write its sensors.", err)
 	default:
-		s.showSensors(w, r, v, http.StatusOK, sensorsBody{Fresh: &freshSensor{name, secret, s.baseURL(r)}})
+		fresh := &freshSensor{Name: name, Secret: secret, URL: s.baseURL(r)}
+		if u, err := url.Parse(fresh.URL); err == nil {
+			address, _ := netip.ParseAddr(u.Hostname())
+			fresh.Loopback = u.Hostname() == "localhost" || address.IsLoopback()
+			fresh.Clear = u.Scheme == "http" && !fresh.Loopback
+		}
+		s.showSensors(w, r, v, http.StatusOK, sensorsBody{Fresh: fresh})
 	}
 }
 

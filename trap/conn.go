@@ -86,13 +86,14 @@ type conn struct {
 	first    [1]byte // read while no buffer was there
 	hasFirst bool
 	begun    time.Time // when the first byte of the current request came
+	head     []byte    // of the current request, once it is complete
 	records  int       // handed over
 	unread   bool      // the client may still be sending: close gently
 }
 
 // run serves the connection until it is closed and recorded.
 func (c *conn) run(ctx context.Context) {
-	defer c.end()
+	defer c.end(ctx)
 	c.rw = c.nc
 	if c.cutReason() == cutFull {
 		c.trap.count.cutAtOnce.Add(1)
@@ -111,14 +112,31 @@ func (c *conn) run(ctx context.Context) {
 }
 
 // end is deferred: nothing that a client sends leaves this goroutine as a panic.
-func (c *conn) end() {
+func (c *conn) end(ctx context.Context) {
 	if p := recover(); p != nil {
 		c.trap.panicked(p)
+		c.salvage(ctx)
 	}
 	_ = c.nc.Close()
 	c.trap.clients.leave(c)
 	c.trap.live.Add(-1)
 	c.trap.conns.Done()
+}
+
+// salvage records what is known of a request whose handling panicked, without
+// the rules: one of them may be the cause.
+func (c *conn) salvage(ctx context.Context) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.trap.panicked(p)
+		}
+	}()
+	r := &audit.Record{
+		ID: audit.NewID(), Time: c.begun, Host: c.host.Name, Honeytrap: true, Peer: c.peer, Client: c.peer, Server: c.local,
+		TLS: c.hello, RequestHead: c.head, Parts: "ABFHZ",
+		Trailer: []audit.Field{{Name: "Trap-Note", Value: "not inspected: handling it failed"}},
+	}
+	c.hand(ctx, c.host, r, collection.Ticket{})
 }
 
 // await waits for the first byte of the connection or of its next request.

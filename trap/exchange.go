@@ -79,7 +79,7 @@ func (x *exchange) done() {
 
 // head gives the request head to the rules and runs phase 1.
 func (x *exchange) head(raw []byte) {
-	x.rec.RequestHead = raw
+	x.rec.RequestHead, x.c.head = raw, raw
 	x.tx.RequestHead(raw)
 	x.stop = x.tx.RequestHeaders()
 }

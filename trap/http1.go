@@ -63,7 +63,7 @@ func (c *conn) http1(ctx context.Context, x *exchange) bool {
 		server: x.host.serverName(), date: t.date.at(c.begun), head: head.Method == http.MethodHead,
 		simple: verdict == wire.HTTP && head.Proto == "" && head.Method == http.MethodGet, ten: head.Proto == "HTTP/1.0",
 	}
-	f.closes = verdict != wire.HTTP || head.Framing.Close || head.Framing.Upgrade || len(faults) > 0 || err != nil ||
+	f.closes = verdict != wire.HTTP || head.Framing.Close || head.Framing.Upgrade || len(faults) > 0 || err != nil || c.unread ||
 		closing(status) || t.closing.Load() || !now().Add(t.limits.KeepAlive).Before(c.last())
 	if !alive || err != nil && !isTimeout(err) && !halfClosed(err) {
 		// Nobody is there to read an answer, but the rules' verdict is recorded.
@@ -171,7 +171,7 @@ func (c *conn) readBody(x *exchange, head *wire.Head) (status int, faults []wire
 		// The client waits for a final status before it sends anything.
 		x.body(nil, 0)
 		c.unread = true
-		return 0, []wire.Fault{wire.FaultBodyShort}, nil
+		return 0, nil, nil
 	}
 	b := wire.NewBodyReader(x.br, head.Framing)
 	k := &x.keeper

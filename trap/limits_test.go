@@ -204,7 +204,7 @@ func TestAcceptErrorsAreWaitedOut(t *testing.T) {
 func TestPanicEndsOneConnection(t *testing.T) {
 	var s *station
 	s = open(t, options{handle: func(ctx context.Context, r *audit.Record, tag collection.Ticket) error {
-		if strings.Contains(string(r.RequestHead), "boom") {
+		if strings.Contains(string(r.RequestHead), "boom") && r.Status != 0 {
 			panic("boom")
 		}
 		return s.keep(ctx, r, tag)
@@ -215,6 +215,9 @@ func TestPanicEndsOneConnection(t *testing.T) {
 	}
 	if st := s.trap.Stats(); st.Panics != 1 {
 		t.Errorf("Panics = %d", st.Panics)
+	}
+	if r := s.wait(t, addr(1), 1)[0]; !strings.HasPrefix(string(r.RequestHead), "GET /boom") || !noted(r, "not inspected") {
+		t.Errorf("record %+v", r)
 	}
 }
 

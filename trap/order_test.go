@@ -251,3 +251,12 @@ func ask(t testing.TB, s *station, from netip.Addr, request string) string {
 	}
 	return string(got)
 }
+
+// TestExpectIsRefusedWithoutContinue: a rule of phase 1 answers before the body is asked for.
+func TestExpectIsRefusedWithoutContinue(t *testing.T) {
+	s := open(t, options{rules: "SecRuleEngine On\nSecAction \"id:1,phase:1,deny,status:403,log\"\n"})
+	got := ask(t, s, addr(1), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 403 ") || !strings.Contains(got, "Connection: close") {
+		t.Errorf("answer %q", got)
+	}
+}

@@ -131,6 +131,13 @@ func (b *builder) build(nodes []node) {
 	for _, h := range b.hosts() {
 		h.finish()
 		b.pipes(h)
+		if r := h.RemoteIP; r.Header != "" && len(r.Trusted)+len(r.Internal) == 0 && !b.warned["RemoteIPHeader"] {
+			b.warned["RemoteIPHeader"] = true
+			b.warns = append(b.warns, Warning{
+				File: h.File, Line: h.Line, Directive: "RemoteIPHeader",
+				Text: "RemoteIPHeader " + r.Header + " is believed from nobody: name the proxies in RemoteIPInternalProxy or RemoteIPTrustedProxy (Apache would believe everybody)",
+			})
+		}
 	}
 	b.honeytraps()
 }

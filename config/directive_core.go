@@ -316,13 +316,13 @@ func limitDirectives() []spec {
 			}
 		}},
 		{"LimitRequestFields", servers, 1, 1, "a number", func(b *builder, s *scope, d seclang.Directive) {
-			s.host.Limits.Fields = int(b.number(d, d.Args[0], 0, 32767))
+			s.host.Limits.Fields = unlimited(b.number(d, d.Args[0], 0, 32767))
 		}},
 		{"LimitRequestFieldSize", servers, 1, 1, "a number of bytes", func(b *builder, s *scope, d seclang.Directive) {
-			s.host.Limits.FieldBytes = int(b.number(d, d.Args[0], 0, 1<<24))
+			s.host.Limits.FieldBytes = unlimited(b.number(d, d.Args[0], 0, 1<<24))
 		}},
 		{"LimitRequestLine", servers, 1, 1, "a number of bytes", func(b *builder, s *scope, d seclang.Directive) {
-			s.host.Limits.LineBytes = int(b.number(d, d.Args[0], 0, 1<<24))
+			s.host.Limits.LineBytes = unlimited(b.number(d, d.Args[0], 0, 1<<24))
 		}},
 	}
 }
@@ -337,4 +337,12 @@ func mlogcProgram(program string, args []string) (rest []string, ok bool) {
 		return args[1:], true
 	}
 	return nil, false
+}
+
+// unlimited turns the 0 of LimitRequest* directives into -1, so that 0 means "not given".
+func unlimited(n int64) int {
+	if n == 0 {
+		return -1
+	}
+	return int(n)
 }

@@ -103,10 +103,10 @@ func (b *builder) headerOp(d seclang.Directive, request bool) (HeaderOp, bool) {
 	if !request && (strings.EqualFold(args[0], "always") || strings.EqualFold(args[0], "onsuccess")) {
 		op.Always, args = strings.EqualFold(args[0], "always"), args[1:]
 	}
-	values := map[string]int{"set": 1, "append": 1, "add": 1, "merge": 1, "setifempty": 1, "unset": 0, "edit": 2, "edit*": 2, "echo": 0, "note": 1}
+	values := map[string]int{"set": 1, "append": 1, "add": 1, "merge": 1, "setifempty": 1, "unset": 0, "edit": 2, "edit*": 2, "echo": 0}
 	actions := []string{"set", "append", "add", "merge", "setifempty", "unset", "edit", "edit*"}
 	if !request {
-		actions = append(actions, "echo", "note")
+		actions = append(actions, "echo")
 	}
 	op.Action = strings.ToLower(args[0])
 	if !slices.Contains(actions, op.Action) {

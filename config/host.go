@@ -165,7 +165,7 @@ type Who struct {
 // HeaderOp is one Header or RequestHeader directive.
 type HeaderOp struct {
 	Always  bool   // "always" table: error answers too
-	Action  string // set append add merge unset edit edit* setifempty echo note
+	Action  string // set append add merge unset edit edit* setifempty echo
 	Name    string
 	Value   string // format string: %{NAME}e %{NAME}s %t %D %%
 	Regexp  *regexp.Regexp
@@ -240,7 +240,7 @@ type CustomLog struct {
 	EnvNot bool
 }
 
-// Limits are Apache's LimitRequest* values; 0 = no limit for BodyBytes, default for the others.
+// Limits are Apache's LimitRequest* values. 0 = not given: Apache's default; -1 = no limit.
 type Limits struct {
 	BodyBytes  int64
 	Fields     int

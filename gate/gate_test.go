@@ -158,7 +158,7 @@ func (b *bench) raw(text string) string {
 	c := b.dial()
 	defer c.Close()
 	io.WriteString(c, text)
-	c.SetReadDeadline(time.Now().Add(3 * time.Second))
+	c.SetReadDeadline(time.Now().Add(700 * time.Millisecond))
 	out, _ := io.ReadAll(c)
 	return string(out)
 }

@@ -153,7 +153,7 @@ func (w *nativeWriter) extensions(r *Record, actionShown bool) {
 	if !w.wants('F') && r.Status != 0 || w.wants('F') && statusOf(r.ResponseHead) != r.Status {
 		w.number(extStatus, int64(r.Status))
 	}
-	if a := r.Action; a != nil && !(actionShown && a.plain()) {
+	if a := r.Action; a != nil && (!actionShown || !a.plain()) {
 		w.name(extAction)
 		w.dst = appendQuoted(w.dst, a.Kind)
 		w.dst = append(w.dst, ' ')

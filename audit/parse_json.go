@@ -232,8 +232,14 @@ func (p *jsonEntry) written() []byte {
 		letter byte
 		some   bool
 	}{
-		{'B', r.RequestHead != nil}, {'C', r.RequestBody != nil}, {'I', r.FakeBody != nil}, {'F', r.ResponseHead != nil},
-		{'E', r.ResponseBody != nil}, {'H', true}, {'J', r.Files != nil}, {'K', r.Rules != nil},
+		{'B', r.RequestHead != nil},
+		{'C', r.RequestBody != nil},
+		{'I', r.FakeBody != nil},
+		{'F', r.ResponseHead != nil},
+		{'E', r.ResponseBody != nil},
+		{'H', true},
+		{'J', r.Files != nil},
+		{'K', r.Rules != nil},
 	} {
 		if part.some {
 			parts = append(parts, part.letter)

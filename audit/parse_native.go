@@ -186,7 +186,7 @@ func (p *nativeParser) body(content []byte) []byte {
 
 // unescapeV3 undoes the \xHH that version 3 writes into part E for bytes outside 32 to 126. Other escapes came from the body itself.
 func unescapeV3(b []byte) []byte {
-	if bytes.Index(b, []byte(`\x`)) < 0 {
+	if !bytes.Contains(b, []byte(`\x`)) {
 		return b
 	}
 	out := make([]byte, 0, len(b))
@@ -310,11 +310,13 @@ func (p *nativeParser) finish() {
 		}
 	}
 	p.finishStopwatch()
-	r.Parts = p.partsSet
-	if p.partsSet == "" {
+	switch p.partsSet {
+	case "":
 		r.Parts = string(p.parts)
-	} else if p.partsSet == "-" {
+	case "-": // our record named none
 		r.Parts = ""
+	default:
+		r.Parts = p.partsSet
 	}
 }
 

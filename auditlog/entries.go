@@ -149,7 +149,7 @@ func (w *walker) file(path string, named bool) {
 		w.fail(path, err)
 		return
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	in := bufio.NewReaderSize(countReader{f, &w.read}, 64<<10)
 	if magic, _ := in.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
 		z, err := gzip.NewReader(in)
@@ -263,7 +263,7 @@ func (w *walker) indexLine(path string, offset int64, line string, dirs []string
 		w.fail(where, fmt.Errorf("record %s: %w", l.ID, err))
 		return
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	s := audit.NewScanner(f, 0)
 	if !s.Scan() {
 		w.fail(file, errors.New("no entry in it"))

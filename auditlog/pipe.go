@@ -179,14 +179,17 @@ func (p *pipe) run(cmd *exec.Cmd, in io.WriteCloser) {
 }
 
 // wait reaps the program.
-func wait(cmd *exec.Cmd) <-chan error {
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
+func wait(cmd *exec.Cmd) <-chan struct{} {
+	exited := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // how it ended does not matter: it has
+		close(exited)
+	}()
 	return exited
 }
 
 // restart starts the program again, as often as it takes; nil when the pipe is closed and time is up.
-func (p *pipe) restart(exited <-chan error) (*exec.Cmd, io.WriteCloser, <-chan error) {
+func (p *pipe) restart(exited <-chan struct{}) (*exec.Cmd, io.WriteCloser, <-chan struct{}) {
 	select {
 	case <-exited:
 	case <-p.giveUp:

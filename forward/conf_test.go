@@ -60,8 +60,10 @@ func TestParseConf(t *testing.T) {
 		{"last counts", least + "sensorpassword \"q r\"\n", []string{"f:6: SensorPassword also stands in line 3"}, "", func(c Conf) bool { return c.SensorPassword == "q r" }},
 		{"tabs and comments", "# x\n\t ConsoleURI \t https://c:8443/x \r\n" + least[len("ConsoleURI http://c/\n"):] + "InsecureNoCheckCert 0", nil, "", func(c Conf) bool { return c.ConsoleURI == "https://c:8443/x" && !c.InsecureNoCheckCert }},
 		{"certificate", strings.Replace(least, "http:", "https:", 1), []string{"f:1: the console's certificate is not checked"}, "", nil},
-		{"numbers", least + "MaxConnections many\nTransactionDelay -1\nTLSProtocol 3\nInsecureNoCheckCert maybe\n", nil,
-			`f:6: MaxConnections: "many" found|f:7: TransactionDelay|f:8: TLSProtocol|f:9: InsecureNoCheckCert: "maybe" found, 0 or 1 expected`, nil},
+		{
+			"numbers", least + "MaxConnections many\nTransactionDelay -1\nTLSProtocol 3\nInsecureNoCheckCert maybe\n", nil,
+			`f:6: MaxConnections: "many" found|f:7: TransactionDelay|f:8: TLSProtocol|f:9: InsecureNoCheckCert: "maybe" found, 0 or 1 expected`, nil,
+		},
 		{"address", strings.Replace(least, "http://c/", "c:80", 1), nil, "f:1: ConsoleURI", nil},
 		{"reserved", least + "KeepAlive 150\nKeepAliveTimeout 300\nKeepEntries 2600\n", []string{"f:6: KeepAlive is reserved", "f:7: KeepAliveTimeout", "f:8: KeepEntries 2600"}, "", func(c Conf) bool { return c.KeepEntries == 2600 }},
 		{"long line", least + "ErrorLog " + strings.Repeat("x", 5000), []string{"f:6: line of 5009 bytes"}, "", nil},

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -35,7 +36,6 @@ type console struct {
 	stored   []string // ids in order of arrival
 	requests int
 	puts     []put
-	newConns int
 }
 
 type put struct {
@@ -135,7 +135,7 @@ func unpack(body []byte) (entries [][]byte, err error) {
 	in := bufio.NewReader(z)
 	for {
 		n, err := binary.ReadUvarint(in)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return entries, nil
 		}
 		if err != nil {

@@ -192,7 +192,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	for range f.d.Connections {
 		workers.Go(func() {
-			if err := f.work(ctx, requests); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, spool.ErrClosed) {
+			if err := f.work(ctx, requests); !errors.Is(err, context.Canceled) && !errors.Is(err, spool.ErrClosed) {
 				f.cfg.Logger.Error("forwarder stopped", "destination", f.d.Name, "err", err)
 			}
 		})

@@ -36,8 +36,21 @@ func TestAnswers(t *testing.T) {
 		code  int
 		aside bool // set aside; otherwise delivered later
 	}{
-		{409, true}, {413, true}, {422, true}, {400, true}, {431, true},
-		{201, false}, {202, false}, {204, false}, {302, false}, {401, false}, {403, false}, {404, false}, {429, false}, {500, false}, {503, false},
+		{409, true},
+		{413, true},
+		{422, true},
+		{400, true},
+		{431, true},
+		{201, false},
+		{202, false},
+		{204, false},
+		{302, false},
+		{401, false},
+		{403, false},
+		{404, false},
+		{429, false},
+		{500, false},
+		{503, false},
 	} {
 		for _, protocol := range []string{ProtocolMlogc, ProtocolBatch} {
 			t.Run(protocol+" "+strconv.Itoa(test.code), func(t *testing.T) {

@@ -297,7 +297,7 @@ func (p *piped) readAll(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -329,7 +329,7 @@ func (p *piped) commit(ctx context.Context, taken []takenFile) error {
 		for errors.Is(err, spool.ErrFull) { // the console is away and the disk share is used up: the files wait where they are
 			if pause(ctx, time.Second) != nil {
 				p.stuck = true
-				return nil
+				return nil //nolint:nilerr // the files are still there: nothing failed
 			}
 			err = p.spool.Append(context.WithoutCancel(ctx), t.id, t.entry)
 		}

@@ -57,7 +57,7 @@ func (f *Forwarder) postBatch(ctx context.Context, address string, natives [][]b
 		frames = binary.AppendUvarint(frames, uint64(len(n)))
 		frames = append(frames, n...)
 	}
-	encoder := encoders.Get().(*zstd.Encoder) //nolint:errcheck // the pool holds nothing else
+	encoder := encoders.Get().(*zstd.Encoder)
 	body := encoder.EncodeAll(frames, make([]byte, 0, len(frames)/4+1024))
 	encoders.Put(encoder)
 

@@ -58,7 +58,7 @@ func (f *Forwarder) sendOne(ctx context.Context, e spool.Entry) outcome {
 	req.Header["Accept"] = []string{"*/*"}
 	req.Header["User-Agent"] = []string{""} // mlogc sends none
 	req.Header["X-Content-Hash"] = []string{"md5:" + hash}
-	req.Header["X-ForensicLog-Summary"] = []string{headerValue(line)} //nolint:staticcheck // spelled as mlogc spells it: some receivers look for exactly this
+	req.Header["X-ForensicLog-Summary"] = []string{headerValue(line)} // spelled as mlogc spells it, for receivers that look for just this
 	return f.do(req, len(body), false)
 }
 

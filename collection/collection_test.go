@@ -3,7 +3,6 @@ package collection
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -17,7 +16,7 @@ var t0 = time.Unix(1_795_000_000, 0)
 func open(t testing.TB, cfg Config) *Store {
 	t.Helper()
 	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Now == nil {
 		cfg.Now = func() time.Time { return t0 }

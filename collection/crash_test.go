@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -66,10 +65,8 @@ func TestStopAtEveryStep(t *testing.T) {
 	}
 	var stops []stop
 	hook := func(step durable.Step, path string) error {
-		st := stop{dir: t.TempDir(), step: fmt.Sprint(step, " ", filepath.Base(path)), acked: led.copy()}
-		if err := os.CopyFS(st.dir, os.DirFS(dir)); err != nil {
-			t.Error(err)
-		}
+		st := stop{step: fmt.Sprint(step, " ", filepath.Base(path)), acked: led.copy()}
+		st.dir = copied(t, dir)
 		stops = append(stops, st) // steps are taken one at a time: by who writes, or by Compact between
 		return nil
 	}
@@ -115,6 +112,21 @@ func TestStopAtEveryStep(t *testing.T) {
 	t.Logf("%d stops", len(stops))
 }
 
+// copied returns a copy of dir, begun again when a file went away meanwhile: else it could lack both the old and the new.
+func copied(t *testing.T, dir string) string {
+	for {
+		to := t.TempDir()
+		err := os.CopyFS(to, os.DirFS(dir))
+		if err == nil {
+			return to
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			t.Error(err)
+			return to
+		}
+	}
+}
+
 const childDir = "TRAPLINE_TEST_COLLECTION"
 
 // TestKillChild is the program that TestKill kills.
@@ -123,7 +135,7 @@ func TestKillChild(t *testing.T) {
 	if dir == "" {
 		t.Skip("only as the child of TestKill")
 	}
-	s, err := Open(Config{Dir: dir, Now: func() time.Time { return t0 }, CompactBytes: 20_000, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	s, err := Open(Config{Dir: dir, Now: func() time.Time { return t0 }, CompactBytes: 20_000, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)

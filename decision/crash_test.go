@@ -2,6 +2,7 @@ package decision
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -91,10 +92,8 @@ func TestStopAtEveryStep(t *testing.T) {
 	l, _ := open(t, Config{Dir: dir, Step: func(step durable.Step, path string) error {
 		mu.Lock()
 		defer mu.Unlock()
-		st := stop{dir: t.TempDir(), step: fmt.Sprint(step, " ", filepath.Base(path)), durable: maps.Clone(durableNow), gone: maps.Clone(gone), site: follower.copy()}
-		if err := os.CopyFS(st.dir, os.DirFS(dir)); err != nil {
-			t.Error(err)
-		}
+		st := stop{step: fmt.Sprint(step, " ", filepath.Base(path)), durable: maps.Clone(durableNow), gone: maps.Clone(gone), site: follower.copy()}
+		st.dir = copied(t, dir)
 		stops = append(stops, st)
 		return nil
 	}})
@@ -110,8 +109,8 @@ func TestStopAtEveryStep(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(w), 1))
 			var mine []string
 			for i := range 25 {
-				switch {
-				case i%5 == 4:
+				switch i % 5 {
+				case 4:
 					id := mine[0]
 					mine = mine[1:]
 					mu.Lock()
@@ -171,6 +170,21 @@ func TestStopAtEveryStep(t *testing.T) {
 		_ = l.Close()
 	}
 	t.Logf("%d stops", len(stops))
+}
+
+// copied returns a copy of dir, begun again when a file went away meanwhile: else it could lack both the old and the new.
+func copied(t *testing.T, dir string) string {
+	for {
+		to := t.TempDir()
+		err := os.CopyFS(to, os.DirFS(dir))
+		if err == nil {
+			return to
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			t.Error(err)
+			return to
+		}
+	}
 }
 
 func TestFailedSyncStillBlocks(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -31,7 +30,7 @@ func open(t testing.TB, cfg Config) (*Log, *clock) {
 	if cfg.Now == nil {
 		cfg.Now = c.now
 	}
-	cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	cfg.Logger = slog.New(slog.DiscardHandler)
 	l, err := Open(cfg)
 	if err != nil {
 		t.Fatal(err)

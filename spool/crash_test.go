@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -234,7 +233,7 @@ func TestKillChild(t *testing.T) {
 	if dir == "" {
 		t.Skip("only as the child of TestKill")
 	}
-	s, err := Open(Config{Dir: dir, SegmentBytes: 50_000, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	s, err := Open(Config{Dir: dir, SegmentBytes: 50_000, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)

@@ -210,7 +210,7 @@ const (
 
 // prepare writes zeros ahead of the frames. Overwriting bytes that the file
 // already has spares fdatasync the file system's journal, which is half of its
-// processor time on ext4 (BenchmarkPrepared). An error is nobody's: without
+// processor time on ext4. An error is nobody's: without
 // zeros the frames themselves make the file longer, or fail.
 func (l *Log) prepare(end int64) {
 	if end <= l.ahead {

@@ -66,7 +66,6 @@ type scanner struct {
 	buf   []byte // bytes of the file from offset base
 	base  int64
 	off   int64 // of the next frame
-	eof   bool
 	fatal error
 }
 

@@ -17,7 +17,7 @@ func syncData(f *os.File) error {
 	err = conn.Control(func(fd uintptr) {
 		for {
 			serr = syscall.Fdatasync(int(fd))
-			if serr != syscall.EINTR { //nolint:errorlint // a raw errno of a system call is never wrapped
+			if serr != syscall.EINTR {
 				return
 			}
 		}

@@ -1,0 +1,228 @@
+//go:build oracle
+
+package match
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// patternMaker writes random patterns in PCRE syntax.
+type patternMaker struct {
+	r      *rand.Rand
+	groups int
+}
+
+func (p *patternMaker) pick(s ...string) string { return s[p.r.IntN(len(s))] }
+
+func (p *patternMaker) alternatives(depth int) string {
+	n := 1
+	if p.r.IntN(4) == 0 {
+		n += p.r.IntN(3)
+	}
+	var parts []string
+	for range n {
+		parts = append(parts, p.sequence(depth))
+	}
+	return strings.Join(parts, "|")
+}
+
+func (p *patternMaker) sequence(depth int) string {
+	var b strings.Builder
+	for range 1 + p.r.IntN(4) - p.r.IntN(2) {
+		b.WriteString(p.atom(depth))
+		if p.r.IntN(3) == 0 {
+			b.WriteString(p.pick("*", "+", "?", "{2}", "{1,2}", "{0,3}", "{2,}", "*?", "+?", "??", "*+", "++", "?+", "{1,2}+", "{,2}"))
+		}
+	}
+	return b.String()
+}
+
+func (p *patternMaker) atom(depth int) string {
+	if depth > 0 && p.r.IntN(3) == 0 {
+		switch p.r.IntN(16) {
+		case 0, 1, 2, 3, 4:
+			p.groups++
+			return "(" + p.alternatives(depth-1) + ")"
+		case 5, 6, 7:
+			return "(?:" + p.alternatives(depth-1) + ")"
+		case 8:
+			return "(?>" + p.alternatives(depth-1) + ")"
+		case 9:
+			return "(?=" + p.alternatives(depth-1) + ")"
+		case 10:
+			return "(?!" + p.alternatives(depth-1) + ")"
+		case 11:
+			return p.pick("(?<=a)", "(?<!b)", "(?<=ab|b)", "(?<![^a])", `(?<=\n)`)
+		case 12:
+			return "(?i:" + p.alternatives(depth-1) + ")"
+		case 13:
+			return p.pick("(?i)", "(?-s)", "(?m)", "(?s)", "(?x) ", "(?-i)")
+		case 14:
+			return "(?-s:" + p.alternatives(depth-1) + ")"
+		}
+		p.groups++
+		return p.pick("(?<n"+strconv.Itoa(p.groups)+">", "(?P<n"+strconv.Itoa(p.groups)+">") + p.alternatives(depth-1) + ")"
+	}
+	if p.groups > 0 && p.r.IntN(12) == 0 {
+		return `\` + strconv.Itoa(1+p.r.IntN(min(p.groups, 9)))
+	}
+	return p.pick("a", "b", "c", "A", "ab", "bc", " ", `\n`, "1", `\xe9`, "\xe9", ".", ".", "[ab]", "[^a]", "[a-c]", `[^\n]`, `[\w ]`, `[[:alpha:]]`, `[^[:digit:]]`, `[\xe0-\xff]`,
+		`\w`, `\W`, `\d`, `\D`, `\s`, `\S`, `\h`, `\v`, `\N`, `\R`, `\b`, `\B`, "^", "$", `\A`, `\z`, `\Z`, `\Qa.\E`, `\x61`, `\141`, `[]a]`, `[a\-b]`, `[\d-b]`, `\x{62}`, `[b-]`, `\t`, `\.`, `a\Kb`)
+}
+
+// TestAgainstPCRE2 compares first matches and groups with PCRE2 on random patterns, by its own test program.
+func TestAgainstPCRE2(t *testing.T) {
+	if _, err := exec.LookPath("pcre2test"); err != nil {
+		t.Skip("SKIPPED: pcre2test (package pcre2-utils) is not installed")
+	}
+	seed := uint64(1)
+	if s, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil {
+		seed = s
+	}
+	for _, multi := range []bool{false, true} {
+		t.Run(fmt.Sprintf("multiline=%v", multi), func(t *testing.T) { comparePCRE(t, seed, multi) })
+	}
+}
+
+func comparePCRE(t *testing.T, seed uint64, multi bool) {
+	r := rand.New(rand.NewPCG(seed, 9))
+	var patterns, subjects []string
+	for range 3000 {
+		m := &patternMaker{r: r}
+		patterns = append(patterns, m.alternatives(3))
+	}
+	letters := []string{"a", "b", "c", "A", "B", " ", "\n", "1", "\xe9", "\r\n", "."}
+	for range 12 {
+		var b strings.Builder
+		for range 1 + r.IntN(8) { // pcre2test has no way to say the empty subject
+			b.WriteString(letters[r.IntN(len(letters))])
+		}
+		subjects = append(subjects, b.String())
+	}
+	answers := runPCRE(t, patterns, subjects, multi)
+	differ, both, nonEmpty := 0, 0, 0
+	for i, p := range patterns {
+		re, err := Compile(p, Options{Multiline: multi, Timeout: time.Second})
+		if answers[i] == nil {
+			continue // PCRE2 refuses what PCRE 1 took, such as \z*
+		}
+		if err != nil {
+			t.Errorf("%q: %v, but PCRE2 compiles it", p, err)
+			continue
+		}
+		if len(answers[i]) != len(subjects) {
+			t.Fatalf("%q: %q for %d subjects", p, answers[i], len(subjects))
+		}
+		for j, s := range subjects {
+			both++
+			if !strings.HasPrefix(answers[i][j], `[""`) && answers[i][j] != "no" {
+				nonEmpty++
+			}
+			groups, ok, err := re.FindSubmatch(s, nil)
+			got := "no"
+			if ok {
+				got = fmt.Sprintf("%q", groups)
+			}
+			want := answers[i][j]
+			if got != want || err != nil {
+				if differ++; differ < 25 {
+					t.Errorf("%q on %q: ours %s (%v), PCRE2 %s [%s | %s]", p, s, got, err, want, re.re2, re.net)
+				}
+			}
+		}
+	}
+	t.Logf("%d pairs, %d with a match that is not empty, %d differ", both, nonEmpty, differ)
+}
+
+// runPCRE returns, for each pattern that compiles, an answer per subject: "no" or the groups, quoted.
+func runPCRE(t *testing.T, patterns, subjects []string, multi bool) [][]string {
+	var in bytes.Buffer
+	options := "dollar_endonly"
+	if multi {
+		options = "multiline"
+	}
+	for _, p := range patterns {
+		// An empty pattern has no hexadecimal form.
+		if p == "" {
+			p = "(?:)"
+		}
+		fmt.Fprintf(&in, "/%x/hex,dotall,%s\n", p, options)
+		for _, s := range subjects {
+			in.WriteString("    ")
+			for i := range len(s) {
+				fmt.Fprintf(&in, `\x%02x`, s[i])
+			}
+			in.WriteByte('\n')
+		}
+		in.WriteByte('\n')
+	}
+	cmd := exec.Command("pcre2test", "-q")
+	cmd.Stdin = &in
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(out), "\n/")
+	if len(blocks) < len(patterns) {
+		t.Fatalf("%d blocks for %d patterns", len(blocks), len(patterns))
+	}
+	answers := make([][]string, len(patterns))
+	for i, b := range blocks[:len(patterns)] {
+		if !regexp.MustCompile(`\nFailed: error \d`).MatchString(b) {
+			answers[i] = parsePCRE(b, patterns[i])
+		}
+	}
+	return answers
+}
+
+var pcreGroup = regexp.MustCompile(`^ ?(\d+): (.*)$`)
+
+func parsePCRE(block, pattern string) []string {
+	p := &parser{src: pattern}
+	p.names = map[string]int{}
+	p.countGroups()
+	var all []string
+	var groups []string
+	flush := func() {
+		if groups != nil {
+			for len(groups) < p.total+1 {
+				groups = append(groups, "")
+			}
+			all = append(all, fmt.Sprintf("%q", groups[:min(len(groups), MaxGroups)]))
+			groups = nil
+		}
+	}
+	for _, l := range strings.Split(block, "\n")[1:] {
+		if m := pcreGroup.FindStringSubmatch(l); m != nil {
+			text := m[2]
+			if text == "<unset>" {
+				text = ""
+			}
+			text = regexp.MustCompile(`\\x[0-9a-f]{2}`).ReplaceAllStringFunc(text, func(h string) string {
+				v, _ := strconv.ParseUint(h[2:], 16, 8)
+				return string([]byte{byte(v)})
+			})
+			text = strings.NewReplacer(`\n`, "\n", `\r`, "\r").Replace(text)
+			if m[1] == "0" {
+				groups = []string{}
+			}
+			groups = append(groups, text)
+			continue
+		}
+		flush()
+		if l == "No match" || strings.HasPrefix(l, "Failed: error") {
+			all = append(all, "no")
+		}
+	}
+	flush()
+	return all
+}

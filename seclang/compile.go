@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,6 +63,7 @@ func newCompiler(cfg Config) *compiler {
 	for i := range c.e.txCaptures {
 		c.e.txCaptures[i] = c.txSlot(string(rune('0' + i)))
 	}
+	c.e.limitSlot = c.txSlot("MSC_PCRE_LIMITS_EXCEEDED")
 	return c
 }
 
@@ -93,6 +95,27 @@ func (c *compiler) warn(text string) {
 	}
 	c.warned[key] = true
 	c.warns = append(c.warns, Warning{c.at.File, c.at.Line, text, c.at.Name})
+}
+
+// sortFaults puts errors and warnings into the order of the text: the passes of the compiler find them in another.
+func (c *compiler) sortFaults() {
+	type place struct {
+		file string
+		line int
+	}
+	order := map[place]int{}
+	for i, d := range c.cfg.Directives {
+		if _, ok := order[place{d.File, d.Line}]; !ok {
+			order[place{d.File, d.Line}] = i
+		}
+	}
+	slices.SortStableFunc(c.errs, func(a, b error) int {
+		x, y := a.(*Error), b.(*Error)
+		return order[place{x.File, x.Line}] - order[place{y.File, y.Line}]
+	})
+	slices.SortStableFunc(c.warns, func(a, b Warning) int {
+		return order[place{a.File, a.Line}] - order[place{b.File, b.Line}]
+	})
 }
 
 // path joins a relative name to the folder of the file that mentions it.

@@ -116,7 +116,7 @@ func (c *compiler) compileRules() {
 func (c *compiler) compileOne(t *ruleText, starter *rule) *rule {
 	c.at = t.dir
 	r := &rule{
-		file: t.dir.File, line: t.dir.Line, kind: t.kind, neg: t.neg, opName: t.op, opArg: t.arg, bit: -1, severity: -1,
+		file: t.dir.File, line: t.dir.Line, last: max(t.dir.Last, t.dir.Line), kind: t.kind, neg: t.neg, opName: t.op, opArg: t.arg, bit: -1, severity: -1,
 		log: true, auditlog: true, starter: starter, id: t.id(), text: t,
 	}
 	if starter == nil {

@@ -65,13 +65,13 @@ func (b *bitset) union(o bitset) {
 
 // ctlStep is a compiled ctl action.
 type ctlStep struct {
-	option string
-	value  string
-	macro  *macro // value with macros
-	rules  bitset // what ruleRemove* means, known when the whole text is compiled
-	target target
-	picks  func(*rule) bool
-	file   string
+	option  string
+	value   string
+	macro   *macro // value with macros
+	rules   bitset // what ruleRemove* means, known when the whole text is compiled
+	targets []target
+	picks   func(*rule) bool
+	file    string
 }
 
 // ctlOptions are all options of ctl.
@@ -135,7 +135,7 @@ func (c *compiler) ctlRules(s *ctlStep) error {
 		if err != nil {
 			return err
 		}
-		s.target = ts[0]
+		s.targets = ts
 	}
 	switch {
 	case strings.HasSuffix(s.option, "byid"):
@@ -224,7 +224,11 @@ func (s *ctlStep) run(tx *Transaction, _ *rule) {
 	case "ruleremovebyid", "ruleremovebytag", "ruleremovebymsg":
 		tx.ctl.removed.union(s.rules)
 	case "ruleremovetargetbyid", "ruleremovetargetbytag", "ruleremovetargetbymsg":
-		tx.ctl.targets = append(tx.ctl.targets, ctlTarget{s.rules, s.target})
+		for _, t := range s.targets {
+			if len(tx.ctl.targets) < maxMatches {
+				tx.ctl.targets = append(tx.ctl.targets, ctlTarget{s.rules, t})
+			}
+		}
 	}
 }
 

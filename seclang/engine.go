@@ -31,6 +31,8 @@ type Config struct {
 	Honeytrap bool
 	// NoLua refuses SecRuleScript, exec and @inspectFile of Lua files.
 	NoLua bool
+	// NoExec refuses exec and @inspectFile of other programs.
+	NoExec bool
 }
 
 // Defaults says what to assume where the rules are silent. Each use yields an Assumption.
@@ -63,6 +65,7 @@ type Engine struct {
 	txSlots     map[string]int32
 	groups      int // number of (source, chain) pairs with literal-driven rules
 	txCaptures  [10]int32
+	limitSlot   int32 // of TX:MSC_PCRE_LIMITS_EXCEEDED
 
 	collections                               *collection.Store
 	scripts                                   map[string]*script // Lua files of @inspectFile, by name as written
@@ -89,6 +92,7 @@ func Compile(cfg Config) (*Engine, error) {
 	c.checkIDs()
 	c.resolveDefaults()
 	c.compileRules()
+	c.sortFaults()
 	if err := errors.Join(c.errs...); err != nil {
 		return nil, err
 	}

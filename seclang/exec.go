@@ -3,6 +3,7 @@ package seclang
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,9 @@ type execStep struct {
 func (c *compiler) newExec(arg string) (step, error) {
 	if strings.EqualFold(filepath.Ext(arg), ".lua") {
 		return &execStep{script: c.loadScript(arg)}, nil
+	}
+	if c.cfg.NoExec {
+		return nil, errors.New("exec: programs are switched off here")
 	}
 	path := c.path(arg)
 	if _, err := exec.LookPath(path); err != nil {

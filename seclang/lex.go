@@ -19,6 +19,7 @@ type Directive struct {
 	Raw  string
 	File string
 	Line int // of the first physical line, from 1
+	Last int // of the last one: mod_security2 names it in its messages
 }
 
 // Pos returns "file:line".
@@ -42,7 +43,7 @@ func Lex(file string, text []byte) ([]Directive, error) {
 			continue
 		}
 		d, err := lexDirective(logical)
-		d.File, d.Line = file, start
+		d.File, d.Line, d.Last = file, start, line-1
 		if err != nil {
 			errs = append(errs, &Error{file, start, err.Error()})
 			continue
@@ -80,6 +81,9 @@ func lexDirective(s string) (Directive, error) {
 	name := s
 	if i := strings.IndexAny(s, " \t\"'"); i >= 0 {
 		name = s[:i]
+	}
+	if name == "" {
+		return Directive{}, fmt.Errorf("expected the name of a directive, found %q", clip(s, 60))
 	}
 	d := Directive{Name: name, Raw: strings.TrimLeft(s[len(name):], " \t")}
 	var err error

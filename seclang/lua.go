@@ -41,12 +41,12 @@ func (c *compiler) loadScript(name string) *script {
 	}
 	chunk, err := parse.Parse(strings.NewReader(code), path)
 	if err != nil {
-		c.fail(fmt.Errorf("script %s: %w", path, err))
+		c.fail(fmt.Errorf("script %s: %s", path, strings.TrimSpace(err.Error())))
 		return nil
 	}
 	proto, err := lua.Compile(chunk, path)
 	if err != nil {
-		c.fail(fmt.Errorf("script %s: %w", path, err))
+		c.fail(fmt.Errorf("script %s: %s", path, strings.TrimSpace(err.Error())))
 		return nil
 	}
 	return &script{path, proto}
@@ -207,6 +207,9 @@ func (tx *Transaction) inspect(name, file string) (text string, matched bool, er
 // loadInspector compiles the Lua file of an @inspectFile; other programs are started when they are needed.
 func (c *compiler) loadInspector(name string) {
 	if !strings.EqualFold(filepath.Ext(name), ".lua") {
+		if c.cfg.NoExec {
+			c.fail(errors.New("@inspectFile: programs are switched off here"))
+		}
 		return
 	}
 	if c.e.scripts == nil {

@@ -12,11 +12,10 @@ import (
 func (tx *Transaction) note(r *rule, x ref, text string, acted bool) {
 	s := r.starter
 	m := audit.Match{
-		ID: s.id, File: r.file, Line: r.line, Phase: tx.phase, Disruptive: acted, Operator: text,
+		ID: s.id, File: s.file, Line: s.last, Phase: tx.phase, Disruptive: acted, Operator: text,
 		Revision: s.rev, Version: s.verOf.expand(tx), Maturity: s.maturity, Accuracy: s.accuracy,
 		Variables: []string{x.name()},
 	}
-	m.File, m.Line = s.file, s.line
 	m.Message = s.msg.expand(tx)
 	m.Data = s.logdata.expand(tx)
 	if r != s && r.logdata != nil {
@@ -59,6 +58,7 @@ func (tx *Transaction) noteFault(text string) {
 func (tx *Transaction) operatorError(err error) {
 	if errors.Is(err, match.ErrLimit) {
 		tx.pcreError = true
+		tx.setTX(tx.e.limitSlot, "MSC_PCRE_LIMITS_EXCEEDED", "1")
 	}
 	tx.operatorNote(err)
 }

@@ -13,6 +13,7 @@ type rule struct {
 	phase int
 	file  string
 	line  int
+	last  int // last line of the directive, which messages name
 	raw   string
 	kind  ruleKind
 	label string // of a SecMarker

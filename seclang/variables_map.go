@@ -2,6 +2,7 @@ package seclang
 
 import (
 	"strconv"
+	"strings"
 )
 
 // each yields the names and values of a keyed variable in order of arrival. A source with a selector may be
@@ -43,7 +44,7 @@ func (tx *Transaction) each(s *source, yield func(key, val string)) {
 		if p := tx.open(s.v); p != nil {
 			if s.sel.key != "" && s.sel.rx == nil {
 				if val, ok := p.get(s.sel.key); ok {
-					yield(s.sel.key, val)
+					yield(storedName(s.sel.key), val)
 				}
 				return
 			}
@@ -125,4 +126,14 @@ func (tx *Transaction) ruleField(key string) string {
 		return r.logdata.expand(tx)
 	}
 	return ""
+}
+
+// storedName is a name of a persistent collection as the store has it: lower case, but for the built-ins.
+func storedName(name string) string {
+	for _, b := range [...]string{"KEY", "TIMEOUT", "CREATE_TIME", "UPDATE_COUNTER", "IS_NEW", "LAST_UPDATE_TIME", "UPDATE_RATE"} {
+		if strings.EqualFold(b, name) {
+			return b
+		}
+	}
+	return lower(name)
 }

@@ -3,6 +3,7 @@ package trap
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -48,7 +49,6 @@ type options struct {
 	handle     func(context.Context, *audit.Record, collection.Ticket) error
 	store      *collection.Store
 	wrap       func(net.Listener) net.Listener
-	honeytrap  bool
 	collection collection.Config
 }
 
@@ -99,7 +99,7 @@ func open(t testing.TB, opt options) *station {
 			t.Errorf("Shutdown: %v", err)
 		}
 		cancel()
-		if err := <-served; err != nil && err != ErrClosed {
+		if err := <-served; err != nil && !errors.Is(err, ErrClosed) {
 			t.Errorf("Serve: %v", err)
 		}
 	})

@@ -47,9 +47,9 @@ func (c *conn) secure(ctx context.Context, x *exchange) bool {
 // readHello reads the TLS records of one ClientHello.
 func (c *conn) readHello(br *bufio.Reader) (raw []byte, hello wire.Hello, err error) {
 	for {
-		b, perr := br.Peek(1)
+		_, perr := br.Peek(1)
 		if perr == nil {
-			b, _ = br.Peek(br.Buffered())
+			b, _ := br.Peek(br.Buffered())
 			raw = append(raw, b...)
 			_, _ = br.Discard(len(b))
 		}

@@ -89,6 +89,7 @@ type piped struct{ net.Conn }
 func (piped) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort("192.0.2.1:1234"))
 }
+
 func (piped) LocalAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort("192.0.2.2:8000"))
 }

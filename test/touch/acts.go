@@ -37,7 +37,7 @@ func slowly(text string) func(*net.TCPConn) error {
 		defer tick.Stop()
 		for i := range len(text) {
 			if _, err := io.WriteString(c, text[i:i+1]); err != nil {
-				return nil //nolint:nilerr // being cut is one of the answers
+				return nil // being cut is one of the answers
 			}
 			<-tick.C
 		}

@@ -156,6 +156,9 @@ func (s *Spool) Queue(id string, entry []byte) Ticket {
 // frameOverhead is what the log adds to an entry.
 const frameOverhead = 20
 
+// Begin starts writing without waiting, so that the caller can wait for another log meanwhile.
+func (t Ticket) Begin() { t.t.Begin() }
+
 // Wait returns nil when the entry is durable.
 func (t Ticket) Wait(ctx context.Context) error {
 	err := t.t.Wait(ctx)
@@ -234,6 +237,10 @@ func (s *Spool) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		}
+		if s.log.Pending() > 0 { // of a caller that gave up between Queue and Wait
+			_ = s.log.Flush() // its error is in the tickets
+			s.wake()
 		}
 		err := s.save()
 		if err != nil && !failing {

@@ -175,6 +175,23 @@ func TestNextWaitsAndEnds(t *testing.T) {
 	}
 }
 
+// An entry that was queued and not waited for is delivered as well.
+func TestRunWritesWhatNobodyWaitsFor(t *testing.T) {
+	s := open(t, Config{})
+	r := reader(t, s, "a")
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	s.Queue("id", []byte("entry"))
+	if e, err := r.Next(ctx); err != nil || e.ID != "id" {
+		t.Fatal(e, err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestRelease(t *testing.T) {
 	s := open(t, Config{})
 	r := reader(t, s, "a")

@@ -64,12 +64,24 @@ func (t Ticket) Wait(ctx context.Context) error {
 		return b.err
 	case <-ctx.Done():
 		// The others count on their leader: somebody must carry on.
-		go func() {
-			b.log.io <- struct{}{}
-			b.log.commit(b)
-		}()
+		go b.lead()
 		return ctx.Err()
 	}
+}
+
+// Begin has the frame written without the caller waiting for it, when nobody
+// does yet: for callers that wait for another log first, so that both syncs run
+// side by side. Wait must still be called to know how it ended.
+func (t Ticket) Begin() {
+	if b := t.b; b != nil && !t.Ready() && !b.led.Swap(true) {
+		go b.lead()
+	}
+}
+
+// lead writes b when its turn comes.
+func (b *batch) lead() {
+	b.log.io <- struct{}{}
+	b.log.commit(b)
 }
 
 // Ready tells without waiting whether Wait would return at once.

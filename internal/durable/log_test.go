@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // replayed opens the log in cfg.Dir and returns it with the payloads it held.
@@ -99,6 +100,22 @@ func TestCloseKeepsWhatNobodyWaitedFor(t *testing.T) {
 	if _, got, _ := replayed(t, Config{Dir: dir}); !slices.Equal(got, []string{"head body"}) {
 		t.Fatalf("%q", got)
 	}
+}
+
+func TestBeginWritesWithoutWaiting(t *testing.T) {
+	l, _, _ := replayed(t, Config{Dir: t.TempDir()})
+	a := l.AppendString(nil, "a")
+	a.Begin()
+	a.Begin()
+	for deadline := time.Now().Add(10 * time.Second); !a.Ready(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not written")
+		}
+	}
+	if err := a.Wait(context.Background()); err != nil || l.Synced() != 2 {
+		t.Fatal(err)
+	}
+	Ticket{}.Begin()
 }
 
 func TestConcurrentAppendsShareSyncs(t *testing.T) {

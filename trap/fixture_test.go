@@ -48,13 +48,19 @@ type options struct {
 	rules      string // instead of the article's; %d is the port
 	handle     func(context.Context, *audit.Record, collection.Ticket) error
 	store      *collection.Store
+	listen     string                                           // instead of 127.0.0.1:0
+	host       func(h *Host) func(netip.AddrPort, string) *Host // instead of one host for all
 	wrap       func(net.Listener) net.Listener
 	collection collection.Config
 }
 
 func open(t testing.TB, opt options) *station {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	listen := opt.listen
+	if listen == "" {
+		listen = "127.0.0.1:0"
+	}
+	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,8 +85,12 @@ func open(t testing.TB, opt options) *station {
 		handle = s.keep
 	}
 	h := &Host{Name: "www.example1.com", Engine: s.engine, DocumentRoot: opt.root, TagConnect: !opt.noConnect, Handle: handle}
+	hosts := func(netip.AddrPort, string) *Host { return h }
+	if opt.host != nil {
+		hosts = opt.host(h)
+	}
 	s.trap, err = New(Config{
-		Host:   func(netip.AddrPort, string) *Host { return h },
+		Host:   hosts,
 		Limits: opt.limits, Logger: slog.New(slog.NewTextHandler(logWriter{t}, nil)),
 	})
 	if err != nil {

@@ -260,3 +260,50 @@ func TestExpectIsRefusedWithoutContinue(t *testing.T) {
 		t.Errorf("answer %q", got)
 	}
 }
+
+// TestHostHeaderChoosesTheHost: the connection belongs to the port's host, the request to the one it names.
+func TestHostHeaderChoosesTheHost(t *testing.T) {
+	s := open(t, options{host: func(h *Host) func(netip.AddrPort, string) *Host {
+		other := &Host{Name: "other.example", Engine: h.Engine, TagConnect: true, Handle: h.Handle}
+		return func(_ netip.AddrPort, header string) *Host {
+			if header == "other.example:80" {
+				return other
+			}
+			return h
+		}
+	}})
+	for i, c := range []struct{ request, host string }{
+		{"GET / HTTP/1.1\r\nHost: other.example:80\r\nConnection: close\r\n\r\n", "other.example"},
+		{"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "www.example1.com"},
+		{"GET / HTTP/1.0\r\n\r\n", "www.example1.com"},
+		{"SSH-2.0-x\r\n", "www.example1.com"},
+	} {
+		ask(t, s, addr(1+i), c.request)
+		if r := s.wait(t, addr(1+i), 1)[0]; r.Host != c.host {
+			t.Errorf("%q: host %s, want %s", c.request, r.Host, c.host)
+		}
+	}
+}
+
+// TestMappedAddresses: on a port that listens on both families an IPv4 client is an IPv4 address.
+func TestMappedAddresses(t *testing.T) {
+	if l, err := net.Listen("tcp6", "[::1]:0"); err != nil {
+		t.Skipf("no IPv6 here: %v", err)
+	} else {
+		_ = l.Close()
+	}
+	s := open(t, options{listen: "[::]:0"})
+	for _, at := range []string{"127.0.0.1", "::1"} {
+		c, err := net.Dial("tcp", net.JoinHostPort(at, fmt.Sprint(s.addr.Port)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(c, "GET / HTTP/1.0\r\n\r\n")
+		_, _ = io.ReadAll(c)
+		_ = c.Close()
+		r := s.wait(t, netip.MustParseAddr(at), 1)[0]
+		if r.Server.Addr() != netip.MustParseAddr(at) || !s.tagged(r.Client.Addr()) {
+			t.Errorf("server %s, client %s", r.Server, r.Client)
+		}
+	}
+}

@@ -106,6 +106,9 @@ func (s *Store) apply(name, key string, timeout time.Duration, now time.Time, ch
 	// Under the shard's lock, so that the log has the states of one record in the order in which they were in force.
 	ticket := s.append(name, rec)
 	sh.mu.Unlock()
+	if s.log != nil && s.log.Pending() > pendingLimit {
+		ticket.Begin() // nobody waits, and the next turn of Run is far
+	}
 	s.account(sp, key, old, rec, had)
 	if w := s.watchers.Load(); w != nil {
 		ev := Event{Name: name, Key: key, Changes: changes, View: viewOf(name, rec, seconds(now))}
@@ -116,7 +119,10 @@ func (s *Store) apply(name, key string, timeout time.Duration, now time.Time, ch
 	return Ticket{ticket}
 }
 
-// pendingLimit is how many bytes may wait for the disk before appliers that do not wait are made to.
+// pendingLimit is how many bytes may gather before they are written although
+// nobody waits. Apply itself never waits for the disk: when that does not keep
+// up, changes stay in memory, their Tickets say so, and Run stores all of memory
+// when the disk is back.
 const pendingLimit = 4 << 20
 
 // append puts the record into the log.

@@ -83,6 +83,7 @@ type Store struct {
 	sweepAt        atomic.Uint64 // where the sweeper goes on
 	count          counters
 	compacting     sync.Mutex
+	stored         uint64    // compacting; writes that failed before the newest snapshot, which made up for them
 	noCompaction   time.Time // of Run only: not before, after one that failed
 }
 

@@ -35,9 +35,6 @@ func (s *Store) account(sp *space, key, old, rec string, had bool) {
 			}
 		}
 	}
-	if s.log != nil && s.log.Pending() > pendingLimit {
-		_ = s.log.Flush() // its error is in the tickets
-	}
 	s.makeRoom(sp, key)
 }
 

@@ -168,7 +168,14 @@ func (s *Store) wantsCompaction() bool {
 		return false
 	}
 	st := s.log.Stats()
-	return !st.Poisoned && st.DiskBytes > 2*s.bytes.Load()+s.cfg.CompactBytes
+	if st.Poisoned {
+		return false
+	}
+	// Changes that the disk did not take are in memory only, until a snapshot has them.
+	s.compacting.Lock()
+	missed := st.WriteErrors+st.Behind > s.stored
+	s.compacting.Unlock()
+	return missed && s.log.Pending() == 0 || st.DiskBytes > 2*s.bytes.Load()+s.cfg.CompactBytes
 }
 
 // Compact replaces the log by a snapshot of what is in memory, while the store
@@ -179,7 +186,8 @@ func (s *Store) Compact() error {
 	}
 	s.compacting.Lock()
 	defer s.compacting.Unlock()
-	return s.log.Compact(func(emit func([]byte) error) error {
+	st := s.log.Stats()
+	err := s.log.Compact(func(emit func([]byte) error) error {
 		for _, sp := range *s.spaces.Load() {
 			for i := range sp.shards {
 				if err := sp.shards[i].emit(sp.name, emit); err != nil {
@@ -189,6 +197,10 @@ func (s *Store) Compact() error {
 		}
 		return nil
 	})
+	if err == nil {
+		s.stored = st.WriteErrors + st.Behind
+	}
+	return err
 }
 
 // emit writes the shard's records, outside the lock. Every record in the shard

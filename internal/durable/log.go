@@ -19,6 +19,8 @@ var (
 	ErrTooLarge = errors.New("payload is larger than the log allows")
 	// ErrFull is returned for a frame that would take the log past Config.MaxBytes.
 	ErrFull = errors.New("log is full")
+	// ErrBehind is returned for a frame while Config.MaxPending bytes wait for a disk that does not keep up.
+	ErrBehind = errors.New("disk does not keep up")
 	// ErrPoisoned is returned after a failed fsync, until the log is opened again.
 	ErrPoisoned = errors.New("log stopped after a failed sync")
 )
@@ -48,6 +50,8 @@ type Config struct {
 	MaxPayload int
 	// MaxBytes is how much disk all files may take, frames on their way included; no limit when 0.
 	MaxBytes int64
+	// MaxPending is how many bytes may wait in memory for the disk; 64 MiB when 0.
+	MaxPending int
 	// FirstSeq is the least sequence number to give out next; 1 when 0.
 	FirstSeq uint64
 	// TailOnly reads only the end of the log at opening, for a log that is read
@@ -89,6 +93,7 @@ type Log struct {
 // Stats counts what a Log did since it was opened.
 type Stats struct {
 	Appends, Syncs, WriteErrors uint64
+	Behind                      uint64 // frames refused with ErrBehind
 	Bytes                       uint64 // written, with frame heads
 	Segments                    int
 	DiskBytes                   int64 // of segments and snapshot, with frames on their way
@@ -103,6 +108,7 @@ type Stats struct {
 func OpenLog(cfg Config, replay func(seq uint64, payload []byte) error) (*Log, []Fault, error) {
 	cfg.SegmentBytes = defaultTo(cfg.SegmentBytes, 64<<20)
 	cfg.MaxPayload = defaultTo(cfg.MaxPayload, 16<<20)
+	cfg.MaxPending = defaultTo(cfg.MaxPending, 64<<20)
 	cfg.FirstSeq = max(cfg.FirstSeq, 1)
 	if replay == nil {
 		replay = func(uint64, []byte) error { return nil }
@@ -154,8 +160,12 @@ func appendFrame[B []byte | string](l *Log, head []byte, body B) Ticket {
 	if l.cfg.MaxBytes > 0 && l.size+int64(frameHead+n) > l.cfg.MaxBytes {
 		return Ticket{err: ErrFull}
 	}
-	l.size += int64(frameHead + n)
 	b := l.cur
+	if b != nil && len(b.buf)+frameHead+n > max(l.cfg.MaxPending, frameHead+n) {
+		l.stats.Behind++
+		return Ticket{err: ErrBehind}
+	}
+	l.size += int64(frameHead + n)
 	if b == nil {
 		b = &batch{log: l, first: l.nextSeq, done: make(chan struct{})}
 		if n := len(l.spare); n > 0 {

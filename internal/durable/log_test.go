@@ -222,7 +222,22 @@ func TestFlippedBitsCostOneFrame(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := numbers(6)
-	for at := range whole {
+	seg, _ := parseName(dir, filepath.Base(file), segmentExt)
+	for bit := range 8 * len(whole) {
+		b := slices.Clone(whole)
+		b[bit/8] ^= 1 << (bit % 8)
+		n := 0
+		_, err := readSegment(bytes.NewReader(b), file, int64(len(b)), seg.salt, 1<<20, func(fr frame, _ int64) error {
+			if n++; !slices.Contains(want, string(fr.payload)) {
+				t.Fatalf("bit %d made %q", bit, fr.payload)
+			}
+			return nil
+		})
+		if err != nil || n < 5 || n < 6 && bit/8 < len(fileMark) {
+			t.Fatalf("bit %d: %d frames, %v", bit, n, err)
+		}
+	}
+	for at := 0; at < len(whole); at += 9 {
 		damaged := slices.Clone(whole)
 		damaged[at] ^= 1 << (at % 8)
 		if err := os.WriteFile(file, damaged, 0o600); err != nil {
@@ -390,6 +405,28 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+func TestSlowDiskBoundsMemory(t *testing.T) {
+	l, _, _ := replayed(t, Config{Dir: t.TempDir(), MaxPending: 100})
+	var kept []Ticket
+	for range 50 {
+		k := l.AppendString(nil, "1234567890")
+		if !k.Ready() {
+			kept = append(kept, k)
+		} else if err := k.Wait(context.Background()); !errors.Is(err, ErrBehind) {
+			t.Fatal(err)
+		}
+	}
+	if st := l.Stats(); len(kept) != 3 || st.Behind != 47 {
+		t.Fatalf("%d kept, %+v", len(kept), st)
+	}
+	for _, k := range kept {
+		if err := k.Wait(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	appendWait(t, l, strings.Repeat("x", 500)) // alone it has room
+}
+
 func TestCompact(t *testing.T) {
 	dir := t.TempDir()
 	l, _, _ := replayed(t, Config{Dir: dir, SegmentBytes: 200})
@@ -438,7 +475,7 @@ func TestDamagedSnapshotIsReported(t *testing.T) {
 	_ = l.Close()
 	files, _ := filepath.Glob(filepath.Join(dir, "*.snap"))
 	whole, _ := os.ReadFile(files[0])
-	for at := len(fileMark); at < len(whole); at++ {
+	for at := len(fileMark); at < len(whole); at += 7 {
 		flipped := slices.Clone(whole)
 		flipped[at] ^= 4
 		for _, b := range [][]byte{whole[:at], flipped} {

@@ -45,6 +45,7 @@ type Control struct {
 	path     string
 	db       *sql.DB
 	limits   loginLimits
+	guesses  loginLimits   // of sensors' chosen secrets, by address only
 	hashing  chan struct{} // one token per argon2id computation under way for people: each takes 19 MiB
 	learning chan struct{} // the same for sensors, apart so that neither holds up the other
 	sensors  sensorTable
@@ -77,6 +78,8 @@ func Open(cfg Config) (*Control, error) {
 	}
 	c := &Control{cfg: cfg, path: filepath.Join(cfg.Dir, FileName), hashing: make(chan struct{}, 2), learning: make(chan struct{}, 1)}
 	c.limits.init()
+	c.guesses.init()
+	c.sensors.seen = make(map[string]seenAt)
 	c.seen.sessions = make(map[string]time.Time)
 	decoy, err := hashPassword(randomText(16))
 	if err != nil {
@@ -121,6 +124,10 @@ func (c *Control) Run(ctx context.Context) error {
 		if err := c.flush(ctx); err != nil && ctx.Err() == nil {
 			c.cfg.Logger.Error("last-seen times were not written", "error", err)
 		}
+		// A sensor that another process removed must lose its right here as well.
+		if _, err := c.reloadSensors(ctx); err != nil && ctx.Err() == nil {
+			c.cfg.Logger.Error("sensors were not read", "error", err)
+		}
 	}
 }
 
@@ -141,6 +148,7 @@ func (c *Control) flush(ctx context.Context) error {
 	sensors := c.sensors.takeSeen()
 	now := c.cfg.Now()
 	c.limits.forget(now)
+	c.guesses.forget(now)
 	tx, err := c.db.BeginTx(ctx, nil)
 	if err != nil {
 		return c.explain(err)

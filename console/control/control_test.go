@@ -312,3 +312,55 @@ func BenchmarkAuthenticateSensor(b *testing.B) {
 		}
 	}
 }
+
+func TestGuessingAChosenSecretIsSlow(t *testing.T) {
+	c, at := openTest(t, "")
+	if err := c.SetSensor(t.Context(), "honeypot-sensor", "test1234"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AuthenticateSensor(t.Context(), "honeypot-sensor", "test1234", home); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range addressBurst {
+		if _, err := c.AuthenticateSensor(t.Context(), "honeypot-sensor", "guess", attacker); !errors.Is(err, ErrWrong) {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.AuthenticateSensor(t.Context(), "honeypot-sensor", "test1234", attacker); !errors.Is(err, ErrWrong) {
+		t.Error("the eleventh guess was looked at:", err)
+	}
+	if _, err := c.AuthenticateSensor(t.Context(), "honeypot-sensor", "test1234", home); err != nil {
+		t.Error("the sensor itself:", err)
+	}
+	at.add(time.Minute)
+	if _, err := c.AuthenticateSensor(t.Context(), "honeypot-sensor", "test1234", attacker); err != nil {
+		t.Error("a new place of the sensor, later:", err)
+	}
+}
+
+func TestWhatAnotherProcessChangesIsSeen(t *testing.T) {
+	dir := t.TempDir()
+	console, at := openTest(t, dir)
+	command, _ := openTest(t, dir)
+	secret, err := command.AddSensor(t.Context(), "late")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at.add(2 * time.Second)
+	if _, err := console.AuthenticateSensor(t.Context(), "late", secret, home); err != nil {
+		t.Error("added beside the console:", err)
+	}
+	if err := command.RemoveSensor(t.Context(), "late"); err != nil {
+		t.Fatal(err)
+	}
+	at.add(10 * time.Second)
+	if _, err := console.reloadSensors(t.Context()); err != nil { // as Run does
+		t.Fatal(err)
+	}
+	if _, err := console.AuthenticateSensor(t.Context(), "late", secret, home); !errors.Is(err, ErrWrong) {
+		t.Error("removed beside the console:", err)
+	}
+}

@@ -72,6 +72,24 @@ func (l *loginLimits) take(user string, address netip.Addr, usual bool, now time
 	return 0
 }
 
+// full reports whether an address has used up its failures.
+func (l *loginLimits) full(address netip.Addr, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.addresses[networkOf(address)].wait(now, addressBurst, addressRefill) > 0
+}
+
+// add counts a failure of an address.
+func (l *loginLimits) add(address netip.Addr, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.addresses) >= maxBuckets {
+		clear(l.addresses)
+	}
+	network := networkOf(address)
+	l.addresses[network] = l.addresses[network].add(now, addressRefill)
+}
+
 // giveBack takes the count of an attempt back whose password was right.
 func (l *loginLimits) giveBack(user string, address netip.Addr, usual bool) {
 	l.mu.Lock()

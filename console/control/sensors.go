@@ -43,6 +43,7 @@ type sensorTable struct {
 	seen map[string]seenAt     // guarded by seenMu
 	// seenMu is apart from mu: every request writes seen and only reads rows.
 	seenMu sync.Mutex
+	loaded time.Time // when rows were read; guarded by mu
 }
 
 type sensorRow struct {
@@ -60,14 +61,18 @@ type seenAt struct {
 
 const drawnPrefix = "sha256:"
 
+// loadSensors reads the table: at Open, and later to see what another process
+// changed (`trapline sensors add` beside a running console).
 func (c *Control) loadSensors(ctx context.Context) error {
 	t := &c.sensors
-	t.rows, t.seen = make(map[string]*sensorRow), make(map[string]seenAt)
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	rows, err := c.db.QueryContext(ctx, "SELECT name, secret, created, seen, address FROM sensors")
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	fresh := make(map[string]*sensorRow)
 	for rows.Next() {
 		var r sensorRow
 		var created, seen int64
@@ -79,9 +84,34 @@ func (c *Control) loadSensors(ctx context.Context) error {
 			r.Seen = time.Unix(seen, 0).UTC()
 		}
 		r.parse()
-		t.rows[r.Name] = &r
+		if old := t.rows[r.Name]; old != nil && old.stored == r.stored {
+			r.known = old.known
+			if old.Seen.After(r.Seen) {
+				r.Seen, r.Address = old.Seen, old.Address
+			}
+		}
+		fresh[r.Name] = &r
 	}
-	return rows.Err()
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	t.rows, t.loaded = fresh, c.cfg.Now()
+	return nil
+}
+
+// reloadSensors reads the table again unless that was done within the last
+// second: wrong logins must not become load. It reports whether it did.
+func (c *Control) reloadSensors(ctx context.Context) (bool, error) {
+	c.sensors.mu.RLock()
+	age := c.cfg.Now().Sub(c.sensors.loaded)
+	c.sensors.mu.RUnlock()
+	if age >= 0 && age < time.Second {
+		return false, nil
+	}
+	if err := c.loadSensors(ctx); err != nil {
+		return false, fmt.Errorf("read sensors: %w", c.explain(err))
+	}
+	return true, nil
 }
 
 func (r *sensorRow) parse() {
@@ -188,7 +218,22 @@ func (c *Control) Sensors() []Sensor {
 // AuthenticateSensor checks a sensor's secret in constant time and notes that
 // it was seen at address. It costs one SHA-256 but for the first time a chosen
 // secret is used after a start. Wrong name and wrong secret both give ErrWrong.
+//
+// A chosen secret can be guessed: an address from which its sensor has not
+// come has ten wrong guesses, then one more every half minute, and gets ErrWrong whatever it sends in between.
 func (c *Control) AuthenticateSensor(ctx context.Context, name, secret string, address netip.Addr) (Sensor, error) {
+	sensor, err := c.checkSensor(ctx, name, secret, address)
+	if errors.Is(err, ErrWrong) {
+		if again, loadErr := c.reloadSensors(ctx); loadErr != nil {
+			return Sensor{}, loadErr
+		} else if again {
+			sensor, err = c.checkSensor(ctx, name, secret, address)
+		}
+	}
+	return sensor, err
+}
+
+func (c *Control) checkSensor(ctx context.Context, name, secret string, address netip.Addr) (Sensor, error) {
 	t := &c.sensors
 	got := sha256.Sum256([]byte(secret))
 	t.mu.RLock()
@@ -203,6 +248,11 @@ func (c *Control) AuthenticateSensor(ctx context.Context, name, secret string, a
 	if r == nil {
 		return Sensor{}, ErrWrong
 	}
+	from := address.Unmap().WithZone("").String()
+	guessing := sensor.Weak && from != sensor.Address
+	if guessing && c.guesses.full(address, c.cfg.Now()) {
+		return Sensor{}, ErrWrong
+	}
 	right := false
 	if known != nil {
 		right = subtle.ConstantTimeCompare(got[:], known[:]) == 1
@@ -213,10 +263,13 @@ func (c *Control) AuthenticateSensor(ctx context.Context, name, secret string, a
 		}
 	}
 	if !right {
+		if guessing {
+			c.guesses.add(address, c.cfg.Now())
+		}
 		return Sensor{}, ErrWrong
 	}
 	t.seenMu.Lock()
-	t.seen[name] = seenAt{c.cfg.Now(), address.Unmap().WithZone("").String()}
+	t.seen[name] = seenAt{c.cfg.Now(), from}
 	t.seenMu.Unlock()
 	return sensor, nil
 }

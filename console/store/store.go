@@ -109,20 +109,32 @@ func Open(cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// Run deletes events that are over the age or size limit until ctx ends.
+// lookEvery is how often Run looks for events that another process stored (`trapline replay` beside a running console).
+const lookEvery = time.Second
+
+// Run deletes events that are over the age or size limit, and wakes waiting readers
+// when another process has stored events, until ctx ends.
 func (s *Store) Run(ctx context.Context) error {
-	tick := time.NewTicker(s.cfg.PruneEvery)
+	tick, look := time.NewTicker(s.cfg.PruneEvery), time.NewTicker(lookEvery)
 	defer tick.Stop()
+	defer look.Stop()
 	for {
 		if n, err := s.Prune(ctx); err != nil && ctx.Err() == nil {
 			s.cfg.Logger.Error("old events were not deleted", "error", err)
 		} else if n > 0 {
 			s.cfg.Logger.Info("old events deleted", "events", n)
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
+		for again := true; again; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+				again = false
+			case <-look.C:
+				if newest, err := s.newestSeq(ctx); err == nil && newest > s.Newest() {
+					s.live.commit(newest, nil)
+				}
+			}
 		}
 	}
 }

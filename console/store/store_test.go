@@ -324,6 +324,29 @@ func TestSubscribersSeeCommittedEventsAndSlowOnesAreDropped(t *testing.T) {
 	}
 }
 
+func TestEventsOfAnotherProcessWakeReaders(t *testing.T) {
+	dir := t.TempDir()
+	console, replay := openTest(t, Config{Dir: dir}), openTest(t, Config{Dir: dir})
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan error)
+	go func() { ran <- console.Run(ctx) }()
+	insertTest(t, replay, 0, 3)
+	waiting, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if newest, err := console.Wait(waiting, 0); err != nil || newest != 3 {
+		t.Error(newest, err)
+	}
+	insertTest(t, console, 3, 5)
+	insertTest(t, replay, 0, 7)
+	if st, err := console.Stats(t.Context()); err != nil || st.Events != 7 {
+		t.Errorf("%+v, %v", st, err)
+	}
+	stop()
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestConcurrentInsertsShareCommits(t *testing.T) {
 	s := openTest(t, Config{})
 	var wg sync.WaitGroup

@@ -5,10 +5,12 @@ package web
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -150,6 +152,19 @@ func TestPictures(t *testing.T) {
 		chromium(t, srv.URL+path, append(args, "--timeout=1500", "--window-size="+size, "--screenshot="+filepath.Join(dir, name+".png"))...)
 	}
 	shoot("empty", "/events", "1280,800")
+	// chromium cannot send a form from its command line: the answer to one is served as a page.
+	c.signIn()
+	_, fresh := c.do("POST", "/sensors", url.Values{"token": {c.token("/sensors")}, "name": {"south-3"}})
+	inner := srv.Config.Handler
+	srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/fresh" {
+			inner.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		io.WriteString(w, fresh)
+	})
+	shoot("fresh", "/fresh", "1280,900")
 	shoot("signin", "/sign-in", "1280,800")
 	picture := pictureRecords(now)
 	for i, r := range picture {

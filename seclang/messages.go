@@ -24,6 +24,7 @@ func (tx *Transaction) note(r *rule, x ref, text string, acted bool) {
 	if r != s && r.msg != nil {
 		m.Message = r.msg.expand(tx)
 	}
+	m.Data = limitData(m.Data)
 	if s.severity >= 0 && s.severity < len(severities) {
 		m.Severity = severities[s.severity]
 	}
@@ -37,6 +38,28 @@ func (tx *Transaction) note(r *rule, x ref, text string, acted bool) {
 		tx.sanitiseValue(r, x)
 	}
 	tx.matches = append(tx.matches, m)
+}
+
+// maxData is how much of logdata a message shows, counted as ModSecurity escapes it.
+const maxData = 509
+
+// limitData cuts logdata as mod_security2 does: a rule that shows MATCHED_VAR would copy a whole body into every message.
+func limitData(s string) string {
+	n, cut := 0, len(s)
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			n += 4
+		} else {
+			n++
+		}
+		if n > maxData && cut == len(s) {
+			cut = i
+		}
+		if n > maxData+2 {
+			return s[:cut] + "..."
+		}
+	}
+	return s
 }
 
 // noteText keeps a message that is not of a rule.
@@ -61,6 +84,9 @@ func (tx *Transaction) operatorError(err error) {
 		tx.setTX(tx.e.limitSlot, "MSC_PCRE_LIMITS_EXCEEDED", "1")
 	}
 	tx.operatorNote(err)
+	if tx.e.settings.InterceptOnErr && tx.mode == ModeOn && tx.interruption == nil && tx.rule != nil && tx.phase < 5 {
+		tx.interruption = &Interruption{Action: "deny", Status: 500, Phase: tx.phase, RuleID: tx.rule.id}
+	}
 }
 
 func (tx *Transaction) operatorNote(err error) {

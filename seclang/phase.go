@@ -67,7 +67,10 @@ func (tx *Transaction) walk(rules []*rule) {
 
 // runChain runs a rule with its chain and says whether all of it matched.
 func (tx *Transaction) runChain(starter *rule) bool {
-	tx.matched.reset()
+	if len(tx.matched.all) > 0 {
+		tx.matched.reset()
+		tx.changed(vMatchedVars, vMatchedVarsNames)
+	}
 	for r := starter; r != nil; r = r.next {
 		if !tx.evaluate(r) {
 			return false
@@ -101,7 +104,7 @@ func (tx *Transaction) evaluate(r *rule) bool {
 		t := &r.targets[i]
 		if t.count {
 			n := tx.countOf(r, t)
-			x := ref{v: t.v, val: formatInt(int64(n)), counted: t.sel.key}
+			x := ref{v: t.v, val: formatInt(int64(n)), counted: t.sel.key, count: true}
 			if tx.try(r, &x, x.val, arg) {
 				hit = true
 			}
@@ -224,13 +227,12 @@ func (tx *Transaction) try(r *rule, x *ref, value, arg string) bool {
 // explain makes the sentence of a match: the operator runs once more, which is rare, so that it costs nothing when
 // nothing matches.
 func (tx *Transaction) explain(r *rule, x *ref, value, arg string) string {
-	name := x.name()
 	if r.neg {
-		return operator.Required(r.opName, r.opArg, name)
+		return operator.Required(r.opName, r.opArg, x.spec())
 	}
 	res := &tx.result
 	res.Reset()
-	res.Capture, res.Explain, res.Target = false, true, name
+	res.Capture, res.Explain, res.Target = false, true, x.name()
 	r.op.Match(value, arg, res)
 	return res.Text
 }

@@ -29,7 +29,7 @@ func (tx *Transaction) traceTry(r *rule, x *ref, value string, matched bool) {
 	if tx.tracer == nil {
 		return
 	}
-	v, name := r.starter.view(), x.name()
+	v, name := r.starter.view(), x.full()
 	if x.counted != "" {
 		name += ":" + x.counted
 	}
@@ -38,7 +38,7 @@ func (tx *Transaction) traceTry(r *rule, x *ref, value string, matched bool) {
 
 func (tx *Transaction) traceFire(r *rule, x ref, text string, before []Change) {
 	v := r.starter.view()
-	s := Step{Phase: tx.phase, Rule: &v, Variable: x.name(), Value: x.val, Matched: true, Text: text, Verdict: tx.interruption}
+	s := Step{Phase: tx.phase, Rule: &v, Variable: x.full(), Value: x.val, Matched: true, Text: text, Verdict: tx.interruption}
 	if text == "" {
 		s.Text = "matched"
 	}

@@ -1,21 +1,46 @@
 package seclang
 
+import "github.com/trapline/trapline/seclang/operator"
+
 // ref is one value of a variable, as a rule sees it.
 type ref struct {
 	v       varID
 	key     string // "" for scalars
 	val     string
 	seen    string // what the operator matched, after transformations
-	counted string // selector of &VAR:selector; messages do not show it
+	counted string // selector of &VAR:selector
+	count   bool   // of &VAR
 	c       *cell
 }
 
-// name is the variable as messages print it.
+// name is the variable as messages and MATCHED_VAR_NAME print it: what the client chose of it is escaped.
 func (x *ref) name() string {
+	switch {
+	case x.key == "":
+		return x.v.String()
+	case x.v == vMatchedVars:
+		return x.key // is a name already
+	}
+	return x.v.String() + ":" + operator.EscapeName(x.key)
+}
+
+// full is the variable with the name it has in rules, as traces show it.
+func (x *ref) full() string {
 	if x.key == "" {
 		return x.v.String()
 	}
 	return x.v.String() + ":" + x.key
+}
+
+// spec is the variable as messages of negated operators print it: of &VAR:selector all of it, the name escaped once more.
+func (x *ref) spec() string {
+	switch {
+	case !x.count:
+		return x.name()
+	case x.counted == "":
+		return "&" + x.v.String()
+	}
+	return "&" + x.v.String() + ":" + x.counted
 }
 
 type sourceCache struct {

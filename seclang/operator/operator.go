@@ -178,5 +178,6 @@ func hasMacro(arg string) bool { return strings.Contains(arg, "%{") }
 // Required is the sentence about a negated operator that did not match, which
 // makes its rule match: op and arg are as the rule gives them.
 func Required(op, arg, target string) string {
-	return fmt.Sprintf("Match of \"%s\" against \"%s\" required.", cut(escape(strings.TrimSpace(op+" "+arg))), target)
+	// Only the argument is cut, and the name of the variable is escaped a second time, as mod_security2 does.
+	return fmt.Sprintf("Match of \"%s\" against \"%s\" required.", strings.TrimSpace(escape(op)+" "+cut(escape(arg))), escape(target))
 }

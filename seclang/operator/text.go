@@ -19,6 +19,10 @@ func escape(s string) string { return escaper{quotes: true}.escape(s) }
 // escapeText makes s safe for a log outside of quotes, as log_escape_nq does.
 func escapeText(s string) string { return escaper{}.escape(s) }
 
+// EscapeName makes the part of a variable's name that a client chose safe for
+// messages, as mod_security2 does when it makes the variable.
+func EscapeName(s string) string { return escapeText(s) }
+
 // escapeRegexp is log_escape_re: what mod_security2 does to a pattern after its
 // macros were expanded, so that what a client sent is not read as syntax.
 func escapeRegexp(s string) string { return escaper{quotes: true, regexp: true}.escape(s) }

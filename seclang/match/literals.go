@@ -85,11 +85,7 @@ func chars(s byteSet) []string {
 }
 
 // common are the bytes that nearly every value contains.
-func common() byteSet {
-	s := wordBytes()
-	s.add(' ')
-	return s
-}
+func common() byteSet { return wordBytes() }
 
 func analyseRepeat(n *node) facts {
 	f := analyse(n.sub[0])

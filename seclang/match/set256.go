@@ -100,8 +100,8 @@ func setNot(s byteSet) byteSet {
 
 // The classes of PCRE in the C locale.
 func anyByte() byteSet    { return setNot(byteSet{}) }
-func digits() byteSet     { return setRange("09") }
-func wordBytes() byteSet  { return setRange("09AZ__az") }
+func digits() byteSet     { return byteSet{0x03ff000000000000} }
+func wordBytes() byteSet  { return byteSet{0x03ff000000000000, 0x07fffffe87fffffe} }
 func spaces() byteSet     { return setRange("\t\r  ") }         // with VT, since PCRE 8.34
 func horizontal() byteSet { return setRange("\t\t  \xa0\xa0") } // \h
 func vertical() byteSet   { return setRange("\n\r\x85\x85") }   // \v

@@ -12,6 +12,9 @@ type detectSQLi struct{}
 func newDetectSQLi(string, Env) (Operator, error) { return detectSQLi{}, nil }
 
 func (detectSQLi) Match(in, _ string, m *Result) bool {
+	if oneWord(in) {
+		return false
+	}
 	ok, fingerprint := libinjection.IsSQLi(in)
 	if !ok {
 		return false
@@ -31,7 +34,7 @@ type detectXSS struct{}
 func newDetectXSS(string, Env) (Operator, error) { return detectXSS{}, nil }
 
 func (detectXSS) Match(in, _ string, m *Result) bool {
-	if !libinjection.IsXSS(in) {
+	if plainText(in) || !libinjection.IsXSS(in) {
 		return false
 	}
 	if m.Capture {
@@ -39,6 +42,34 @@ func (detectXSS) Match(in, _ string, m *Result) bool {
 	}
 	if m.Explain {
 		m.Text = "detected XSS using libinjection."
+	}
+	return true
+}
+
+// oneWord reports whether libinjection makes a single token of s, a word or a
+// number: no fingerprint of one such token is known to it as an injection, so
+// it need not be asked. Half of the values of ordinary requests are like that.
+func oneWord(s string) bool {
+	letters := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c >= '0' && c <= '9':
+		case isWord(c):
+			letters = true
+		default:
+			return false
+		}
+	}
+	return !letters || s[0] > '9'
+}
+
+// plainText reports whether s has nothing that could end an attribute or a
+// text of HTML: libinjection then reads all of it as one value.
+func plainText(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; !isWord(c) && c != '.' && c != '-' {
+			return false
+		}
 	}
 	return true
 }

@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/corazawaf/libinjection-go"
 
 	"github.com/trapline/trapline/seclang/match"
 )
@@ -239,6 +242,38 @@ func TestRequired(t *testing.T) {
 		if got := Required(c.op, c.arg, "ARGS:a"); got != c.want {
 			t.Errorf("got %s, want %s", got, c.want)
 		}
+	}
+}
+
+// TestShortcutsOfInjection holds what libinjection is not asked against what it says.
+func TestShortcutsOfInjection(t *testing.T) {
+	check := func(s string) {
+		if ok, fp := libinjection.IsSQLi(s); ok && oneWord(s) {
+			t.Fatalf("oneWord(%q), but libinjection says %s", s, fp)
+		}
+		if plainText(s) && libinjection.IsXSS(s) {
+			t.Fatalf("plainText(%q), but libinjection says XSS", s)
+		}
+	}
+	words := strings.Fields(`select union insert update delete drop or and xor not null true false like in is exec execute sp_password xp_cmdshell
+		benchmark sleep waitfor delay having group order by limit offset case when then else end int char binary unhex hex ascii ord database user
+		version current_user onerror onload javascript vbscript data style iframe script xmlns x n b q u e nq bq 0x41 1e5 1union`)
+	r := rand.New(rand.NewPCG(1, 1))
+	const letters = "abcdefghijklmnopqrstuvwxyzABCXNEUQ0123456789__.-"
+	for _, w := range words {
+		check(w)
+		check(strings.ToUpper(w))
+	}
+	for range 200000 {
+		var b strings.Builder
+		for range 1 + r.IntN(4) {
+			if r.IntN(3) == 0 {
+				b.WriteString(words[r.IntN(len(words))])
+			} else {
+				b.WriteByte(letters[r.IntN(len(letters))])
+			}
+		}
+		check(b.String())
 	}
 }
 

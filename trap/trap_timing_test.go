@@ -34,6 +34,10 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
+// BenchmarkConnect is a flood of bare connects from 64 addresses: each is
+// tagged, the first of each address are recorded, the rest are summed up.
+func BenchmarkConnect(b *testing.B) { benchmarkRequest(b, 0) }
+
 func benchmarkRequest(b *testing.B, conns int) {
 	queue, err := spool.Open(spool.Config{Dir: b.TempDir()})
 	if err != nil {
@@ -82,7 +86,9 @@ func benchmarkRequest(b *testing.B, conns int) {
 	s.stop()
 	cancel()
 	running.Wait()
-	if n := records.Load(); n < int64(b.N) {
+	if st := s.trap.Stats(); conns == 0 && st.Connects+st.Summed < uint64(b.N) {
+		b.Fatalf("%d connects, stats %+v", b.N, st)
+	} else if n := records.Load(); conns > 0 && n < int64(b.N) {
 		b.Fatalf("%d records of %d requests", n, b.N)
 	}
 	b.ReportMetric(float64(used.Microseconds())/float64(b.N), "cpu-us/op")
@@ -101,6 +107,19 @@ func TestLoad(t *testing.T) {
 	var left atomic.Int64
 	left.Store(int64(n))
 	var wg sync.WaitGroup
+	for i := range 64 {
+		wg.Go(func() {
+			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: addr(10 + i).AsSlice()}}
+			for conns == 0 && left.Add(-1) >= 0 {
+				c, err := d.Dial("tcp4", target)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = c.Close()
+			}
+		})
+	}
 	for i := range min(conns, n) {
 		wg.Go(func() {
 			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: addr(10 + i).AsSlice()}}

@@ -17,10 +17,15 @@ func (c *compiler) article() {
 	tags := map[tagName]bool{}
 	for _, r := range c.e.rules {
 		r.connection = isConnectionRule(r)
-		if !r.connection || !writesCollection(r) {
+		writes := writesCollection(r)
+		if !r.connection || !writes && !opensCollection(r) {
 			continue
 		}
 		c.e.touch = append(c.e.touch, r)
+		if !writes {
+			continue
+		}
+		c.e.tags = true
 		r.article = true
 		for m := r; m != nil; m = m.next {
 			for _, s := range m.steps {
@@ -132,32 +137,30 @@ func (r *ruleText) blockDirective(phase int) Directive {
 	return r.defaults.dir[0]
 }
 
-// opener is an initcol that runs without a condition.
-type opener struct {
-	rule *rule
-	step *initcolStep
-	file string
-}
-
 // findOpeners collects the unconditional initcol:ip of the honeytrap rules' own files, and notes whether others exist.
 func (c *compiler) findOpeners(files map[string]bool) {
+	var others []*initcolStep
 	for _, r := range c.e.rules {
 		for _, s := range r.steps {
 			x, ok := s.(*initcolStep)
 			if !ok {
 				continue
 			}
-			if !files[r.file] {
-				c.foreignInit = c.foreignInit || x.v == vIP
+			own := files[r.file]
+			c.ownInit = c.ownInit || own && x.v == vIP
+			c.foreignInit = c.foreignInit || !own && x.v == vIP
+			if r.kind != ruleAction || r.next != nil || !connectionMacro(x.key) {
 				continue
 			}
-			if x.v == vIP {
-				c.ownInit = true
-			}
-			if r.kind == ruleAction && r.next == nil && connectionMacro(x.key) {
+			if own {
 				c.e.openers = append(c.e.openers, x)
+			} else {
+				others = append(others, x)
 			}
 		}
+	}
+	if len(c.e.openers) == 0 && !c.cfg.Defaults.Article {
+		c.e.openers = others
 	}
 }
 

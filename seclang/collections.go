@@ -105,20 +105,11 @@ func (tx *Transaction) openCollection(v varID, name, key string) {
 	tx.ver[v]++
 }
 
-// blankStore answers Load for engines without a store: every record is new.
-var blankStore = func() *collection.Store {
-	s, err := collection.Open(collection.Config{Shards: 1})
-	if err != nil {
-		panic("seclang: a store in memory does not open: " + err.Error())
-	}
-	return s
-}()
-
 func (e *Engine) store() *collection.Store {
 	if e.collections != nil {
 		return e.collections
 	}
-	return blankStore
+	return e.blank
 }
 
 // initcolStep is initcol:collection=key.
@@ -177,7 +168,7 @@ func (tx *Transaction) setPersistent(s *setvarStep, name string) {
 	if p == nil {
 		// Nothing is stored without initcol, but later rules of the transaction see the value, as in version 3.
 		p = &persistent{v: s.v, name: "scratch", scratch: true}
-		p.view, _ = blankStore.Load("scratch", "", tx.began)
+		p.view, _ = tx.e.blank.Load("scratch", "", tx.began)
 		tx.persist = append(tx.persist, p)
 	}
 	if len(name) > collection.MaxName {

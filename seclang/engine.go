@@ -51,6 +51,7 @@ type Engine struct {
 	members     []*rule    // chain members, numbered after the starters
 	phases      [6][]*rule // starters and markers by phase, in order
 	touch       []*rule    // connection rules, in order
+	tags        bool       // some connection rule writes a persistent collection
 	warnings    []Warning
 	assumptions []Assumption
 
@@ -68,6 +69,7 @@ type Engine struct {
 	limitSlot   int32 // of TX:MSC_PCRE_LIMITS_EXCEEDED
 
 	collections                               *collection.Store
+	blank                                     *collection.Store  // always empty: every record is new
 	scripts                                   map[string]*script // Lua files of @inspectFile, by name as written
 	unicode                                   *transform.UnicodeMap
 	logger                                    *slog.Logger
@@ -118,7 +120,7 @@ func (e *Engine) Rules() []RuleView {
 }
 
 // TagsOnConnect says whether a connection rule writes a persistent collection: a bare connection then leaves a tag.
-func (e *Engine) TagsOnConnect() bool { return len(e.touch) > 0 }
+func (e *Engine) TagsOnConnect() bool { return e.tags }
 
 // Derive returns an engine with the same compiled rules and other settings: a virtual host that only changes audit
 // and limits shares the rules of the main server. It is an error when a directive would change rules.

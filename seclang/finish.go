@@ -1,6 +1,10 @@
 package seclang
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/trapline/trapline/collection"
+)
 
 // finish builds what all rules share: the literal scan, the groups of values, the pools.
 func (c *compiler) finish() *Engine {
@@ -33,6 +37,11 @@ func (c *compiler) finish() *Engine {
 	e.groups = len(groups)
 	e.learnSettings()
 	e.pool = &sync.Pool{}
+	blank, err := collection.Open(collection.Config{Shards: 1})
+	if err != nil {
+		panic("seclang: a store in memory does not open: " + err.Error())
+	}
+	e.blank = blank
 	return e
 }
 

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
@@ -57,6 +58,12 @@ func FuzzCompile(f *testing.F) {
 		if err != nil || len(text) > 4096 {
 			return
 		}
+		start := time.Now()
+		defer func() {
+			if d := time.Since(start); d > 5*time.Second {
+				t.Fatalf("took %v", d)
+			}
+		}()
 		e, err := seclang.Compile(seclang.Config{
 			Directives: ds, NoLua: true, NoExec: true, Defaults: seclang.Defaults{Article: true},
 			ReadFile: func(string) ([]byte, error) { return nil, os.ErrNotExist },

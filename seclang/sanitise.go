@@ -120,8 +120,8 @@ func maskValue(b []byte, value string, head, tail int) {
 
 // maskArg masks name=VALUE in a query string or form.
 func maskArg(b []byte, name string) {
-	key := []byte(lower(name) + "=")
-	low := bytes.ToLower(b)
+	key := asciiLower([]byte(name + "="))
+	low := asciiLower(b)
 	for at := 0; at < len(low); {
 		i := bytes.Index(low[at:], key)
 		if i < 0 {
@@ -140,6 +140,17 @@ func maskArg(b []byte, name string) {
 		stars(b[end:stop])
 		at = stop
 	}
+}
+
+// asciiLower keeps every byte in its place, which bytes.ToLower does not.
+func asciiLower(b []byte) []byte {
+	low := bytes.Clone(b)
+	for i, c := range low {
+		if c >= 'A' && c <= 'Z' {
+			low[i] = c + 32
+		}
+	}
+	return low
 }
 
 // maskHeader masks the value of every header of that name.

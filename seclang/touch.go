@@ -24,6 +24,18 @@ func isConnectionRule(r *rule) bool {
 	return true
 }
 
+// opensCollection says whether the chain has an initcol.
+func opensCollection(r *rule) bool {
+	for m := r; m != nil; m = m.next {
+		for _, s := range m.steps {
+			if _, ok := s.(*initcolStep); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // writesCollection says whether the chain sets a variable of a persistent collection.
 func writesCollection(r *rule) bool {
 	for m := r; m != nil; m = m.next {
@@ -41,26 +53,19 @@ func writesCollection(r *rule) bool {
 // transaction does it again: absolute setvar, unset, expirevar. When it returns, the change is in force for every
 // later transaction; the Ticket tells when it is on disk.
 func (e *Engine) Touch(c Conn) collection.Ticket {
-	if len(e.touch) == 0 || e.settings.RuleEngine == ModeOff || e.collections == nil {
+	if !e.tags || e.settings.RuleEngine == ModeOff || e.collections == nil {
 		return collection.Ticket{}
 	}
 	tx := e.NewTransaction(c)
 	defer tx.Close() //nolint:errcheck // a bare connection holds no files
 	tx.phase = 1
+	for _, o := range e.openers {
+		o.run(tx, nil)
+	}
 	for _, r := range e.touch {
-		if tx.open(vIP) == nil {
-			tx.openFor(r)
-		}
 		tx.touch(r)
 	}
 	return tx.Commit()
-}
-
-// openFor runs the unconditional initcol that belongs to r, when there is one.
-func (tx *Transaction) openFor(r *rule) {
-	for _, o := range tx.e.openers {
-		o.run(tx, r)
-	}
 }
 
 func (tx *Transaction) touch(starter *rule) {

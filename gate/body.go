@@ -90,7 +90,7 @@ func (x *exchange) readBody() (ok bool) {
 		return true
 	}
 	hasBody := r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0
-	wanted := hasBody && x.wantsRequestBody()
+	wanted := hasBody && x.site.readsBody
 	if wanted && !x.bufferBody() {
 		return false
 	}
@@ -198,9 +198,6 @@ func (x *exchange) tempDir() string {
 	}
 	return x.gate.cfg.TempDir
 }
-
-// wantsRequestBody says whether the body must be read before the upstream gets the request.
-func (x *exchange) wantsRequestBody() bool { return x.site.settings.RequestBodyAccess }
 
 // blockPool lends blocks for copying.
 type blockPool struct{ pool sync.Pool }

@@ -143,7 +143,7 @@ func (d *door) handshake(c *conn, cfg *tls.Config) {
 	c.tls = tlsOf(hello.bytes, state)
 	hello.bytes = nil
 	if state.NegotiatedProtocol == "h2" {
-		// net/http speaks HTTP/2 to a *tls.Conn only; connContext finds c through NetConn.
+		// net/http hands a *tls.Conn to serveHTTP2; connContext finds c through NetConn.
 		d.hand(secure)
 		return
 	}
@@ -205,8 +205,9 @@ func (h *helloConn) Read(p []byte) (int, error) {
 type conn struct {
 	net.Conn
 	gate        *Gate
-	raw         net.Conn // TCP
-	rec         *wire.Recorder
+	raw         net.Conn       // TCP
+	rec         *wire.Recorder // of HTTP/1
+	h2          *h2Conn        // of HTTP/2
 	state       *tls.ConnectionState
 	tls         *audit.TLS
 	peer, local netip.AddrPort
@@ -295,7 +296,7 @@ func (g *Gate) connState(nc net.Conn, state http.ConnState) {
 	case http.StateClosed:
 		c.finish()
 		for _, seen := range c.rec.Unclaimed() {
-			g.malformed(c, seen, nil)
+			g.malformed(c, seen, nil, http.StatusRequestTimeout)
 		}
 	case http.StateHijacked:
 		c.rec.Stop()

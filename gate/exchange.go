@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -65,7 +66,7 @@ func (g *Gate) newExchange() *exchange {
 	x := &exchange{gate: g}
 	x.lookupEnv = func(name string) string { v, _ := x.getenv(name); return v }
 	x.proxy = httputil.ReverseProxy{
-		Rewrite: x.rewrite, ModifyResponse: x.fromUpstream, ErrorHandler: x.upstreamFailed, FlushInterval: -1, BufferPool: g.blocks, ErrorLog: discardLog(),
+		Rewrite: x.rewrite, ModifyResponse: x.fromUpstream, ErrorHandler: x.upstreamFailed, FlushInterval: -1, BufferPool: g.blocks, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0),
 	}
 	return x
 }
@@ -82,8 +83,11 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.conn, x.w, x.r, x.began = c, w, r, g.now()
 	x.site = g.table.Load().site(c.local, r.Host)
 	g.stats.requests.Add(1)
-	if served {
+	switch {
+	case served:
 		c.begin(x)
+	case c.h2 != nil:
+		x.raw = c.h2.take(r)
 	}
 	defer func() {
 		abort := x.recovered(recover())
@@ -126,12 +130,10 @@ func foreignConn(g *Gate, r *http.Request) *conn {
 
 // recovered ends a panic of a handler. It is true when the connection must be cut.
 func (x *exchange) recovered(cause any) (abort bool) {
-	switch {
-	case cause == nil:
+	switch cause {
+	case nil, errAnswered:
 		return false
-	case cause == errAnswered: //nolint:errorlint // the very value that deny panics with
-		return false
-	case cause == http.ErrAbortHandler: //nolint:errorlint // likewise, net/http's
+	case http.ErrAbortHandler:
 		return true
 	}
 	x.gate.stats.panics.Add(1)

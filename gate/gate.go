@@ -165,6 +165,9 @@ func (g *Gate) Serve(ctx context.Context, ln net.Listener) error {
 		BaseContext:                  func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	server.SetKeepAlivesEnabled(!t.keepAliveOff)
+	if err := g.serveHTTP2(server); err != nil {
+		return errors.Join(err, ln.Close())
+	}
 	g.mu.Lock()
 	if g.closed {
 		g.mu.Unlock()

@@ -105,4 +105,3 @@ func ask(b *testing.B, addr, status string) {
 	b.StopTimer()
 	b.ReportMetric(float64(cpu(b)-began)/float64(b.N), "cpu-ns/op")
 }
-

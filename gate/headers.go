@@ -195,7 +195,7 @@ func (x *exchange) tlsVar(name string) string {
 
 // headerSafe removes what would end a header line.
 func headerSafe(s string) string {
-	if strings.IndexAny(s, "\r\n\x00") < 0 {
+	if !strings.ContainsAny(s, "\r\n\x00") {
 		return s
 	}
 	return strings.Map(func(r rune) rune {

@@ -200,7 +200,7 @@ func startProgram(command string) (io.WriteCloser, *exec.Cmd, error) {
 	if len(ds) != 1 || len(ds[0].Args) == 0 {
 		return nil, nil, errors.New("no program after |")
 	}
-	cmd := exec.Command(ds[0].Args[0], ds[0].Args[1:]...)
+	cmd := exec.CommandContext(context.Background(), ds[0].Args[0], ds[0].Args[1:]...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

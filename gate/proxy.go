@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -278,5 +276,3 @@ func (x *exchange) proxyTo(target string) {
 	x.proxy.Transport = p.transport
 	x.proxy.ServeHTTP(x, x.r)
 }
-
-func discardLog() *log.Logger { return log.New(io.Discard, "", 0) }

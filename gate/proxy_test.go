@@ -14,6 +14,11 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/trapline/trapline/wire"
 )
 
 const proxyAll = "ProxyPass / http://UPSTREAM/\nProxyPassReverse / http://UPSTREAM/\n"
@@ -223,6 +228,35 @@ func TestEventsArriveAtOnce(t *testing.T) {
 	}
 }
 
+// TestUnreadBodiesStream sends the second half of a body after the upstream has seen the first: body access is on and
+// bodies are recorded, but no rule reads them.
+func TestUnreadBodiesStream(t *testing.T) {
+	half := make(chan struct{})
+	b := start(t, rules+tagRule+"SecRequestBodyAccess On\nSecAuditEngine On\n"+proxyAll, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.ReadFull(r.Body, make([]byte, 4))
+		close(half)
+		rest, _ := io.ReadAll(r.Body)
+		w.Write(rest)
+	}))
+	pr, pw := io.Pipe()
+	go func() {
+		io.WriteString(pw, "half")
+		select {
+		case <-half:
+		case <-time.After(5 * time.Second):
+			t.Error("the upstream waits for the whole body")
+		}
+		io.WriteString(pw, "other")
+		pw.Close()
+	}()
+	if _, body := b.do(http.DefaultClient, "POST", "http://"+b.addr+"/", pr); body != "other" {
+		t.Errorf("%q", body)
+	}
+	if r := b.record(0); string(r.RequestBody) != "halfother" || r.RequestBodySize != 9 {
+		t.Errorf("record: %q %d", r.RequestBody, r.RequestBodySize)
+	}
+}
+
 // TestStreamsNeedNoMemory sends 256 MB through in both directions; no rule reads bodies.
 func TestStreamsNeedNoMemory(t *testing.T) {
 	const size = 256 << 20
@@ -363,6 +397,79 @@ ServerName secure.example
 	if out := b.raw("GET / HTTP/1.1\r\nHost: x\r\n\r\n"); !strings.Contains(out, "400 Bad Request") {
 		t.Errorf("plain text on a TLS port: %q", out)
 	}
+}
+
+// TestHTTP2FieldsKeepTheirOrder speaks HTTP/2 by hand: many streams for one URL, fields in odd orders, one of them refused.
+func TestHTTP2FieldsKeepTheirOrder(t *testing.T) {
+	b := start(t, "Listen PORT https\n"+rules+"SecAuditEngine On\nSecAuditLogParts ABFHZ\nTrapSite builtin\n", nil)
+	tc, err := tls.Dial("tcp", b.addr, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tc.Close()
+	io.WriteString(tc, http2.ClientPreface)
+	fr := http2.NewFramer(tc, tc)
+	fr.WriteSettings()
+	var block bytes.Buffer
+	enc := hpack.NewEncoder(&block)
+	want := map[string]bool{}
+	send := func(id uint32, split bool, fields ...string) {
+		block.Reset()
+		head := "GET /x HTTP/2.0\r\nhost: h"
+		for _, f := range append([]string{":method=GET", ":scheme=https", ":path=/x", ":authority=h"}, fields...) {
+			name, value, _ := strings.Cut(f, "=")
+			enc.WriteField(hpack.HeaderField{Name: name, Value: value})
+			if name[0] != ':' {
+				head += "\r\n" + name + ": " + value
+			}
+		}
+		want[head] = true
+		p := block.Bytes()
+		if !split {
+			fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: p, EndHeaders: true, EndStream: true, PadLength: 3, Priority: http2.PriorityParam{Weight: 1}})
+			return
+		}
+		fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: p[:5], EndStream: true})
+		fr.WriteContinuation(id, true, p[5:])
+	}
+	send(1, false, "zeta=1", "alpha=2", "cookie=a=1", "cookie=b=2")
+	send(3, true, "alpha=2", "zeta=1")
+	send(5, false, "zeta=1", "beta=9", "zeta=2")
+	send(7, true, "x=1", "Upper=refused")
+	go io.Copy(io.Discard, tc)
+	for i := range 3 {
+		b.record(i)
+	}
+	tc.Close() // what was refused is known when the connection ends
+	for i := range 4 {
+		r := b.record(i)
+		if !want[string(r.RequestHead)] {
+			t.Errorf("head %q", r.RequestHead)
+		}
+		delete(want, string(r.RequestHead))
+		if refused := bytes.Contains(r.RequestHead, []byte("refused")); refused != (r.Status == 400) {
+			t.Errorf("%q: status %d", r.RequestHead, r.Status)
+		}
+	}
+}
+
+func FuzzH2Conn(f *testing.F) {
+	f.Add([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x03\x01\x05\x00\x00\x00\x01\x82\x84\x86"), 3)
+	f.Fuzz(func(t *testing.T, data []byte, step int) {
+		c := newH2Conn(nil)
+		step = max(1, step&63)
+		for len(data) > 0 {
+			n := min(step, len(data))
+			c.observe(data[:n])
+			data = data[n:]
+		}
+		if len(c.buf) > 1<<20 || len(c.block) > 1<<20 {
+			t.Fatal("too much is kept")
+		}
+		for _, raw := range c.unclaimed() {
+			wire.ParseHead(raw, wire.Limits{})
+		}
+	})
 }
 
 func TestResponseRules(t *testing.T) {

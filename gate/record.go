@@ -178,12 +178,13 @@ func (g *Gate) refused(c *conn, answer []byte) {
 		return
 	}
 	for _, seen := range c.rec.Unclaimed() {
-		g.malformed(c, seen, answer)
+		g.malformed(c, seen, answer, statusOf(answer))
 	}
 }
 
-// malformed makes a transaction of a head that no handler has seen. answer is what net/http sends, nil for nothing.
-func (g *Gate) malformed(c *conn, seen wire.Seen, answer []byte) {
+// malformed makes a transaction of a head that no handler has seen. answer is what net/http sends, nil for nothing;
+// status is that of the record then, as Apache has it: 408 for a head that never ended.
+func (g *Gate) malformed(c *conn, seen wire.Seen, answer []byte, status int) {
 	if len(seen.Raw) == 0 {
 		return
 	}
@@ -192,7 +193,6 @@ func (g *Gate) malformed(c *conn, seen wire.Seen, answer []byte) {
 	head := wire.ParseHead(seen.Raw, wire.Limits{})
 	name, _ := head.Get("Host")
 	s := g.table.Load().site(c.local, name)
-	status := statusOf(answer)
 	if s.Engine == nil {
 		return
 	}
@@ -211,10 +211,10 @@ func (g *Gate) malformed(c *conn, seen wire.Seen, answer []byte) {
 	x.finish([]byte(answerText))
 }
 
-// statusOf reads the status of an answer; a connection that ended without one was given up on: 408.
+// statusOf reads the status of an answer.
 func statusOf(answer []byte) int {
 	if len(answer) < 12 {
-		return http.StatusRequestTimeout
+		return http.StatusBadRequest
 	}
 	n, err := strconv.Atoi(string(answer[9:12]))
 	if err != nil {

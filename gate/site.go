@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,6 +41,8 @@ type site struct {
 	logs     []*accessLog
 	setsEnv  bool
 	limits   limits
+	// readsBody says that the rules must have the request body before the upstream gets it.
+	readsBody bool
 	// keepRequest and keepResponse say that parts of the audit log may want the bodies.
 	keepRequest, keepResponse bool
 	signature                 string
@@ -93,6 +96,7 @@ func (g *Gate) newSite(in Site) (*site, error) {
 				s.phases[r.Phase] = true
 			}
 		}
+		s.readsBody = readsBody(&s.settings, in.Engine.Rules())
 		audited := in.Handle != nil && s.settings.AuditEngine != seclang.ModeOff
 		s.keepRequest = audited && strings.ContainsAny(s.settings.AuditLogParts, "CIJ")
 		s.keepResponse = audited && strings.Contains(s.settings.AuditLogParts, "E")
@@ -132,6 +136,20 @@ func (g *Gate) newSite(in Site) (*site, error) {
 		s.logs = append(s.logs, log)
 	}
 	return s, errors.Join(errs...)
+}
+
+// readsBody says whether the request body has to wait for phase 2: access is on, perhaps by a ctl, and some rule may read
+// it. The question is put to the rules' text: a name that is mentioned without being read costs a buffer, not a request
+// that slips through.
+func readsBody(s *seclang.Settings, rules []seclang.RuleView) bool {
+	access, reads := s.RequestBodyAccess, s.StreamInBody
+	names := []string{"ARGS", "FILES", "MULTIPART", "REQBODY", "REQUEST_BODY", "XML", "STREAM_INPUT", "FULL_REQUEST", "INBOUND_DATA", "URLENCODED", "EXEC:", "INSPECTFILE"}
+	for i := range rules {
+		raw := strings.ToUpper(rules[i].Raw)
+		access = access || strings.Contains(raw, "REQUESTBODYACCESS")
+		reads = reads || rules[i].Kind == "SecRuleScript" || slices.ContainsFunc(names, func(n string) bool { return strings.Contains(raw, n) })
+	}
+	return access && reads
 }
 
 func newLimits(h *config.Host) limits {

@@ -1,0 +1,291 @@
+package gate
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/trapline/trapline/wire"
+)
+
+// maxWaitingHeads is how many HTTP/2 heads may wait for their handlers; a connection has at most 250 streams at a time.
+const maxWaitingHeads = 512
+
+// serveHTTP2 has golang.org/x/net/http2 serve the connections that agreed on h2. It is the code of net/http, but takes
+// a connection through which we can look: the rules then see header fields in the order in which they came.
+func (g *Gate) serveHTTP2(server *http.Server) error {
+	h2 := &http2.Server{}
+	if err := http2.ConfigureServer(server, h2); err != nil {
+		return err
+	}
+	server.TLSNextProto["h2"] = func(hs *http.Server, tc *tls.Conn, h http.Handler) {
+		opts := &http2.ServeConnOpts{BaseConfig: hs, Handler: h}
+		if base, ok := h.(interface{ BaseContext() context.Context }); ok {
+			opts.Context = base.BaseContext()
+		}
+		c := connOf(tc)
+		seen := newH2Conn(tc)
+		c.h2 = seen
+		h2.ServeConn(seen, opts)
+		for _, raw := range seen.unclaimed() {
+			g.malformed(c, wire.Seen{Raw: raw, Complete: true}, nil, http.StatusBadRequest)
+		}
+	}
+	return nil
+}
+
+// h2Conn is an HTTP/2 connection that remembers the head of each request until its handler takes it.
+//
+//	preface (24 bytes) ─► frame header (9) ─► HEADERS, CONTINUATION: collect, at END_HEADERS decode
+//	                              ▲        └─► all others: skip
+//	                              └── next frame
+type h2Conn struct {
+	*tls.Conn
+
+	mu      sync.Mutex // guards what follows: the server reads on one goroutine, handlers take on others
+	lost    bool       // the bytes made no sense: the server will refuse them too
+	skip    int        // bytes to pass over
+	need    int        // bytes wanted in buf before the next step
+	buf     []byte
+	frame   h2Frame
+	inFrame bool
+	block   []byte // header block being collected
+	decoder *hpack.Decoder
+	head    h2Head
+	size    int
+	waiting []h2Head
+	refused [][]byte
+}
+
+type h2Frame struct {
+	length int
+	kind   http2.FrameType
+	flags  http2.Flags
+}
+
+// h2Head is a request head as its fields came.
+type h2Head struct {
+	method, path, authority string
+	fields                  []hpack.HeaderField
+}
+
+func newH2Conn(tc *tls.Conn) *h2Conn {
+	c := &h2Conn{Conn: tc, skip: len(http2.ClientPreface)}
+	c.decoder = hpack.NewDecoder(4096, c.field)
+	c.decoder.SetMaxStringLength(maxHeadBytes)
+	return c
+}
+
+// Read reads and looks.
+func (c *h2Conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.mu.Lock()
+		c.observe(p[:n])
+		c.mu.Unlock()
+	}
+	return n, err
+}
+
+func (c *h2Conn) observe(p []byte) {
+	for len(p) > 0 && !c.lost {
+		if c.skip > 0 {
+			n := min(c.skip, len(p))
+			c.skip -= n
+			p = p[n:]
+			continue
+		}
+		if c.need == 0 {
+			c.need, c.inFrame = 9, false
+		}
+		n := min(c.need-len(c.buf), len(p))
+		c.buf = append(c.buf, p[:n]...)
+		p = p[n:]
+		if len(c.buf) < c.need {
+			return
+		}
+		whole := c.buf
+		c.buf, c.need = c.buf[:0], 0
+		if c.inFrame {
+			c.headers(whole)
+		} else {
+			c.frameHeader(whole)
+		}
+	}
+}
+
+func (c *h2Conn) frameHeader(b []byte) {
+	c.frame = h2Frame{length: int(binary.BigEndian.Uint32(b) >> 8), kind: http2.FrameType(b[3]), flags: http2.Flags(b[4])}
+	isHead := c.frame.kind == http2.FrameHeaders || c.frame.kind == http2.FrameContinuation
+	switch {
+	case !isHead:
+		c.skip = c.frame.length
+	case len(c.block)+c.frame.length > 2*maxHeadBytes:
+		c.lose()
+	case c.frame.length == 0:
+		c.headers(nil)
+	default:
+		c.need, c.inFrame = c.frame.length, true
+	}
+}
+
+// headers takes the payload of a HEADERS or CONTINUATION frame (RFC 9113, section 6.2).
+func (c *h2Conn) headers(b []byte) {
+	if c.frame.kind == http2.FrameHeaders {
+		padding := 0
+		if c.frame.flags.Has(http2.FlagHeadersPadded) {
+			if len(b) < 1 {
+				c.lose()
+				return
+			}
+			padding, b = int(b[0]), b[1:]
+		}
+		if c.frame.flags.Has(http2.FlagHeadersPriority) {
+			if len(b) < 5 {
+				c.lose()
+				return
+			}
+			b = b[5:]
+		}
+		if padding > len(b) {
+			c.lose()
+			return
+		}
+		b = b[:len(b)-padding]
+	}
+	c.block = append(c.block, b...)
+	if !c.frame.flags.Has(http2.FlagHeadersEndHeaders) {
+		return
+	}
+	c.head, c.size = h2Head{}, 0
+	_, err := c.decoder.Write(c.block)
+	if err == nil {
+		err = c.decoder.Close()
+	}
+	c.block = c.block[:0]
+	if err != nil {
+		c.lose()
+		return
+	}
+	if c.head.method == "" && c.head.path == "" {
+		return // trailers
+	}
+	if len(c.waiting) >= maxWaitingHeads {
+		c.setAside(0)
+	}
+	c.waiting = append(c.waiting, c.head)
+}
+
+func (c *h2Conn) lose() {
+	c.lost = true
+	c.buf, c.block = nil, nil
+}
+
+func (c *h2Conn) field(f hpack.HeaderField) {
+	if c.size += int(f.Size()); c.size > 2*maxHeadBytes {
+		return // the server refuses it; its decoder still has to follow
+	}
+	switch f.Name {
+	case ":method":
+		c.head.method = f.Value
+	case ":path":
+		c.head.path = f.Value
+	case ":authority":
+		c.head.authority = f.Value
+	case ":scheme", ":protocol":
+	default:
+		c.head.fields = append(c.head.fields, f)
+	}
+}
+
+// take returns the head of the request that a handler serves now, in the form of a record; nil when it is not known.
+func (c *h2Conn) take(r *http.Request) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	best := -1
+	for i := range c.waiting {
+		h := &c.waiting[i]
+		target := h.path
+		if h.method == http.MethodConnect && target == "" {
+			target = h.authority
+		}
+		if h.method != r.Method || target != r.RequestURI {
+			continue
+		}
+		if best < 0 {
+			best = i
+		}
+		// Two requests for one URL under way: their fields tell them apart.
+		if h.fits(r) {
+			best = i
+			break
+		}
+	}
+	if best < 0 {
+		return nil
+	}
+	raw := c.waiting[best].bytes()
+	c.waiting = slices.Delete(c.waiting, best, best+1)
+	return raw
+}
+
+func (h *h2Head) fits(r *http.Request) bool {
+	for _, f := range h.fields {
+		name := http.CanonicalHeaderKey(f.Name)
+		if name != "Cookie" && name != "Host" && name != "Trailer" && !slices.Contains(r.Header[name], f.Value) {
+			return false
+		}
+	}
+	return true
+}
+
+// bytes is the head in the form that rules and logs know; trap writes the same.
+func (h *h2Head) bytes() []byte {
+	target := h.path
+	if target == "" && h.method == http.MethodConnect {
+		target = h.authority
+	}
+	b := make([]byte, 0, 512)
+	b = append(append(append(append(b, oneLine(h.method)...), ' '), oneLine(target)...), " HTTP/2.0"...)
+	if h.authority != "" && !slices.ContainsFunc(h.fields, func(f hpack.HeaderField) bool { return f.Name == "host" }) {
+		b = append(append(b, "\r\nhost: "...), oneLine(h.authority)...)
+	}
+	for _, f := range h.fields {
+		b = append(append(append(append(b, "\r\n"...), oneLine(f.Name)...), ": "...), oneLine(f.Value)...)
+	}
+	return b
+}
+
+// oneLine keeps a field on one line: HPACK can carry CR and LF, the form of a record cannot.
+func oneLine(s string) string {
+	if !strings.ContainsAny(s, "\r\n\x00") {
+		return s
+	}
+	return strings.NewReplacer("\r", `\r`, "\n", `\n`, "\x00", `\0`).Replace(s)
+}
+
+func (c *h2Conn) setAside(i int) {
+	if len(c.refused) < maxWaitingHeads {
+		c.refused = append(c.refused, c.waiting[i].bytes())
+	}
+	c.waiting = slices.Delete(c.waiting, i, i+1)
+}
+
+// unclaimed returns the heads that no handler took: the server refused them.
+func (c *h2Conn) unclaimed() [][]byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.waiting) > 0 {
+		c.setAside(0)
+	}
+	out := c.refused
+	c.refused = nil
+	return out
+}

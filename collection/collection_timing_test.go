@@ -5,6 +5,7 @@ package collection
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -121,4 +122,44 @@ func BenchmarkOpen(b *testing.B) {
 		}
 		_ = s.Close()
 	}
+}
+
+// BenchmarkLoadWhileBusy looks clients up and tags one now and then while the
+// sweeper and a compaction go through a million records: nothing may stall.
+func BenchmarkLoadWhileBusy(b *testing.B) {
+	s := open(b, Config{Dir: b.TempDir()})
+	for i := range 1_000_000 {
+		s.Apply("ip", address(i), time.Hour, t0, tag(t0))
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	rounds := 0
+	go func() {
+		defer close(stopped)
+		for ; ; rounds++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			s.Sweep()
+			if err := s.Compact(); err != nil {
+				b.Error(err)
+			}
+		}
+	}()
+	var took []time.Duration
+	for i := 0; b.Loop(); i++ {
+		start := time.Now()
+		s.Load("ip", cleanKeys[i&1023], t0)
+		if i%100 == 0 {
+			s.Apply("ip", address(i), time.Hour, t0, tag(t0))
+		}
+		took = append(took, time.Since(start))
+	}
+	close(stop)
+	<-stopped
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)*999/1000])/1e3, "p99.9-µs")
+	b.ReportMetric(float64(took[len(took)-1])/1e3, "max-µs")
+	b.ReportMetric(float64(rounds), "rounds")
 }

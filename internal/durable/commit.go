@@ -278,11 +278,12 @@ func (l *Log) rotate(first uint64) (segment, error) {
 	}
 	old := l.file
 	l.mu.Lock()
-	_ = old.Truncate(l.segs[len(l.segs)-1].size) // zeros at the end do no harm
+	end := l.segs[len(l.segs)-1].size
 	l.segs = append(l.segs, seg)
 	l.size += seg.size
 	l.mu.Unlock()
 	l.file, l.ahead = f, seg.size
-	_ = old.Close() // its bytes are synced: an error costs nothing
+	_ = old.Truncate(end) // zeros at the end do no harm
+	_ = old.Close()       // its bytes are synced: an error costs nothing
 	return seg, nil
 }

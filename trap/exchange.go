@@ -22,8 +22,7 @@ type exchange struct {
 	br  *bufio.Reader
 	out []byte // the answer as it is sent
 
-	keeper keeper     // of the request body
-	chunk  [4096]byte // of the request body
+	keeper keeper // of the request body
 
 	c      *conn
 	host   *Host
@@ -64,6 +63,14 @@ func (x *exchange) begin(c *conn, h *Host, at time.Time) {
 	}
 	x.tx = h.Engine.NewTransaction(c.conn(h, at, c.hello))
 	x.opened = true
+}
+
+// scratch is the buffer of the answer, as long as there is no answer.
+func (x *exchange) scratch() []byte {
+	if cap(x.out) < 4096 {
+		x.out = make([]byte, 0, 4096)
+	}
+	return x.out[:cap(x.out)]
 }
 
 // done closes the transaction; it may be called twice.

@@ -177,10 +177,11 @@ func (c *conn) readBody(x *exchange, head *wire.Head) (status int, faults []wire
 	k := &x.keeper
 	most := int64(t.limits.Body) + t.limits.Drain
 	var dropped int
+	buf := x.scratch()
 	for err == nil && k.size < most {
 		var n int
-		n, err = b.Read(x.chunk[:])
-		dropped += k.add(x.chunk[:n])
+		n, err = b.Read(buf)
+		dropped += k.add(buf[:n])
 	}
 	faults = b.Faults()
 	switch {

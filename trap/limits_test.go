@@ -290,6 +290,15 @@ func holdIdle(t *testing.T, n int) {
 	if per > 12<<10 {
 		t.Errorf("%d bytes per idle connection", per)
 	}
+	for _, c := range conns {
+		_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: ")
+	}
+	eventually(t, "all half heads read", func() bool { return s.trap.begun() >= n })
+	per = (memory() - before) / uint64(n)
+	t.Logf("%d half-sent heads: %d bytes each, with the client's end", n, per)
+	if per > 24<<10 {
+		t.Errorf("%d bytes per half-sent head", per)
+	}
 	// The real site is as fast as before, and so is the trap for the next client.
 	start := time.Now()
 	for range 1000 {
@@ -305,6 +314,18 @@ func holdIdle(t *testing.T, n int) {
 		_ = c.Close()
 	}
 	eventually(t, "all left", func() bool { return s.trap.Stats().Open == 0 })
+}
+
+// begun counts the waiting connections that have sent something.
+func (t *Trap) begun() (n int) {
+	for _, c := range t.clients.idleConns() {
+		c.mu.Lock()
+		if !c.awaiting {
+			n++
+		}
+		c.mu.Unlock()
+	}
+	return n
 }
 
 func memory() uint64 {

@@ -15,6 +15,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -28,8 +29,8 @@ import (
 	"github.com/trapline/trapline/seclang"
 )
 
-// ErrClosed is returned by Serve after Shutdown.
-var ErrClosed = errors.New("trap closed")
+// ErrClosed is returned by Serve after Shutdown; it wraps net.ErrClosed.
+var ErrClosed = fmt.Errorf("trap: %w", net.ErrClosed)
 
 // Host is a virtual host of a trap. It is used by pointer; a reload makes new ones.
 type Host struct {

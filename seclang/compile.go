@@ -20,7 +20,7 @@ type compiler struct {
 	texts    []*ruleText
 	updates  []update
 	defaults *defaultActions
-	errs     []error
+	errs     []*Error
 	warns    []Warning
 	assumed  []Assumption
 	at       Directive // what is being compiled, for error positions
@@ -109,8 +109,7 @@ func (c *compiler) sortFaults() {
 			order[place{d.File, d.Line}] = i
 		}
 	}
-	slices.SortStableFunc(c.errs, func(a, b error) int {
-		x, y := a.(*Error), b.(*Error)
+	slices.SortStableFunc(c.errs, func(x, y *Error) int {
 		return order[place{x.File, x.Line}] - order[place{y.File, y.Line}]
 	})
 	slices.SortStableFunc(c.warns, func(a, b Warning) int {

@@ -71,7 +71,6 @@ type ctlStep struct {
 	rules   bitset // what ruleRemove* means, known when the whole text is compiled
 	targets []target
 	picks   func(*rule) bool
-	file    string
 }
 
 // ctlOptions are all options of ctl.

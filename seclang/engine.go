@@ -60,7 +60,6 @@ type Engine struct {
 	byteDriven  uint64      // transformations that only certain bytes set off
 	chains      []transChain
 	scan        *match.Set
-	patterns    int
 	sources     []source
 	txNames     []string // names of TX variables that the rules mention, by slot
 	txSlots     map[string]int32
@@ -95,8 +94,12 @@ func Compile(cfg Config) (*Engine, error) {
 	c.resolveDefaults()
 	c.compileRules()
 	c.sortFaults()
-	if err := errors.Join(c.errs...); err != nil {
-		return nil, err
+	if len(c.errs) > 0 {
+		errs := make([]error, len(c.errs))
+		for i, err := range c.errs {
+			errs[i] = err
+		}
+		return nil, errors.Join(errs...)
 	}
 	return c.finish(), nil
 }

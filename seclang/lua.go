@@ -26,7 +26,7 @@ type script struct {
 // loadScript compiles a Lua file once; runs share the code.
 func (c *compiler) loadScript(name string) *script {
 	if c.cfg.NoLua {
-		c.fail(errors.New("Lua scripts are switched off here"))
+		c.fail(errors.New("scripts are switched off here"))
 		return nil
 	}
 	path := c.path(name)

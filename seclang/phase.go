@@ -263,7 +263,7 @@ func (tx *Transaction) fire(r *rule, x ref, text string) {
 func (tx *Transaction) decide(r *rule, x ref, text string) {
 	s := r.starter
 	acted := false
-	if s.disruptive > actPass && tx.mode == ModeOn && !(tx.interruption != nil && tx.phase == 5) {
+	if s.disruptive > actPass && tx.mode == ModeOn && (tx.interruption == nil || tx.phase != 5) {
 		acted = tx.interrupt(s)
 	}
 	if s.auditlog {

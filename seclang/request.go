@@ -134,7 +134,7 @@ func decodePath(s string) string {
 // withoutHost takes scheme and authority from an absolute request target.
 func withoutHost(uri string) string {
 	i := strings.Index(uri, "://")
-	if i <= 0 || strings.IndexAny(uri[:i], "/?#") >= 0 {
+	if i <= 0 || strings.ContainsAny(uri[:i], "/?#") {
 		return uri
 	}
 	rest := uri[i+3:]

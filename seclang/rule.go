@@ -50,7 +50,7 @@ type rule struct {
 	auditlog   bool
 	msg        *macro
 	logdata    *macro
-	rev, ver   string
+	rev        string
 	verOf      *macro
 	tags       []*macro
 	severity   int // -1 when none

@@ -53,7 +53,6 @@ type Transaction struct {
 	ver      [vCount]uint32 // of kindRuleMap and kindMap variables: moves with each change
 	sources  []sourceCache
 	groups   []groupCache
-	scalars  [vCount]scalarCache
 	refs     []ref
 	cells    cells
 	buf      []byte
@@ -89,12 +88,6 @@ const (
 	allowRequest
 	allowAll
 )
-
-type scalarCache struct {
-	known, present bool
-	value          string
-	c              *cell
-}
 
 // NewTransaction starts a transaction. It must be closed.
 func (e *Engine) NewTransaction(c Conn) *Transaction {

@@ -85,8 +85,12 @@ func (tx *Transaction) unsetTX(slot int32) {
 
 var captureNames = [10]string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
 
-// setCaptures fills TX:0 to TX:9; those that this match did not capture are gone.
+// setCaptures fills TX:0 to TX:9; those that this match did not capture are gone. An operator that captures nothing
+// leaves them all as an earlier rule has set them.
 func (tx *Transaction) setCaptures(c []string) {
+	if len(c) == 0 {
+		return
+	}
 	for i, slot := range tx.e.txCaptures {
 		if i < len(c) {
 			tx.setTX(slot, captureNames[i], c[i])

@@ -16,10 +16,10 @@ type ref struct {
 // name is the variable as messages and MATCHED_VAR_NAME print it: what the client chose of it is escaped.
 func (x *ref) name() string {
 	switch {
-	case x.key == "":
+	case x.key == "", x.v == vXML: // of XML the expression is not shown
 		return x.v.String()
 	case x.v == vMatchedVars:
-		return x.key // is a name already
+		return operator.EscapeName(x.key) // is a name already
 	}
 	return x.v.String() + ":" + operator.EscapeName(x.key)
 }
@@ -44,9 +44,8 @@ func (x *ref) spec() string {
 }
 
 type sourceCache struct {
-	ver    uint32
-	scalar uint32
-	refs   []ref
+	ver  uint32
+	refs []ref
 }
 
 type groupCache struct {

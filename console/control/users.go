@@ -46,7 +46,7 @@ func (c *Control) FirstRun() (password string, created bool, err error) {
 		return "", false, err
 	}
 	// One statement: of two consoles started at once on one folder only one makes the user.
-	res, err := c.db.Exec(`INSERT INTO users (name, password, created) SELECT ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM users)`,
+	res, err := c.db.ExecContext(context.Background(), `INSERT INTO users (name, password, created) SELECT ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM users)`,
 		FirstUser, hash, c.cfg.Now().Unix())
 	if err != nil {
 		return "", false, fmt.Errorf("make first user: %w", c.explain(err))

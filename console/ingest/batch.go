@@ -66,7 +66,7 @@ func (rc *Receiver) batch(w http.ResponseWriter, r *http.Request, sensor string)
 		defer dec.Close()
 		body = dec
 	default:
-		rc.fail(w, r, http.StatusUnsupportedMediaType, errors.New("Content-Encoding must be zstd or absent")) //nolint:staticcheck // it starts with a header's name
+		rc.fail(w, r, http.StatusUnsupportedMediaType, errors.New("the content coding must be zstd or none"))
 		return
 	}
 	taken := int64(0)

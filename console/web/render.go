@@ -28,7 +28,7 @@ type frame struct {
 func loadPages(a assets) pages {
 	funcs := template.FuncMap{
 		"asset": a.url, "hasAsset": a.has,
-		"show": show, "showBytes": showBytes, "showLines": showLines, "brief": brief, "typed": typed,
+		"show": show, "showBytes": showBytes, "showLines": showLines, "showBrief": showBrief, "typed": typed,
 		"clock": clock, "stamp": stamp, "since": since, "number": number, "size": size,
 	}
 	names, err := fs.Glob(pageFiles, "page_*.html")

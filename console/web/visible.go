@@ -114,6 +114,14 @@ func controlName(c byte) string {
 	return "control character"
 }
 
+// showBrief is show for the first n bytes of s; what is cut off is told by a sign that no text from outside can have.
+func showBrief(n int, s string) []piece {
+	if len(s) <= n {
+		return show(s)
+	}
+	return append(show(strings.TrimSuffix(brief(n, s), "…")), piece{"…", "more", "cut: the event's page shows more"})
+}
+
 // maxShown is how many bytes of a body a page shows; the download has all.
 const maxShown = 32 << 10
 
@@ -149,7 +157,7 @@ func brief(n int, s string) string {
 	if len(s) <= n {
 		return s
 	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
+	for back := 0; back < utf8.UTFMax-1 && n > 0 && !utf8.RuneStart(s[n]); back++ {
 		n--
 	}
 	return s[:n] + "…"

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -153,6 +154,20 @@ func ReadAside(path string) (Aside, []byte, error) {
 	}
 	a.Path, a.Bytes = path, int64(len(body))
 	return a, body, nil
+}
+
+// Requeue puts an entry that was set aside at the end of the queue again, for
+// every reader (a console that has it knows it by its id), and removes the file
+// once the entry is durable there.
+func (s *Spool) Requeue(ctx context.Context, path string) error {
+	a, body, err := ReadAside(path)
+	if err != nil {
+		return fmt.Errorf("requeue: %w", err)
+	}
+	if err := s.Append(ctx, a.ID, body); err != nil {
+		return fmt.Errorf("requeue: %w", err)
+	}
+	return durable.Remove(path)
 }
 
 func parseAside(b []byte) (Aside, []byte, error) {

@@ -229,6 +229,15 @@ func TestSetAside(t *testing.T) {
 	if n, _ := r.Backlog(); n != 1 {
 		t.Errorf("backlog %d", n)
 	}
+	if err := s.Requeue(context.Background(), list[1].Path); err != nil {
+		t.Fatal(err)
+	}
+	if e, ok := take(t, r); !ok || e.ID != "id2" || string(e.Bytes) != "entry 2" {
+		t.Fatalf("%+v", e)
+	}
+	if list, _ := s.Asides("a"); len(list) != 1 {
+		t.Errorf("%d left aside", len(list))
+	}
 	if st := s.Stats(); st.SetAside != 3 || st.SetDropped != 1 {
 		t.Errorf("%+v", st)
 	}

@@ -684,3 +684,38 @@ func FuzzSegment(f *testing.F) {
 		}
 	})
 }
+
+func FuzzSnapshot(f *testing.F) {
+	dir := f.TempDir()
+	l, _, err := OpenLog(Config{Dir: dir}, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	err = l.Compact(func(emit func([]byte) error) error { return errors.Join(emit([]byte("one")), emit([]byte(payload(6)))) })
+	if err != nil {
+		f.Fatal(err)
+	}
+	_ = l.Close()
+	s := l.snap
+	good, err := os.ReadFile(s.path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add(good[:len(good)-20])
+	f.Add(append(slices.Clone(good), good[8:]...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if err := os.WriteFile(s.path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		l := &Log{cfg: Config{Dir: dir, MaxPayload: 1 << 20}, snap: s}
+		faults, err := l.readSnapshot(func(uint64, []byte) error { n++; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(faults) == 0 && !bytes.Equal(b, good) {
+			t.Fatalf("%d frames of a changed file, and no fault", n)
+		}
+	})
+}

@@ -27,7 +27,7 @@ func deliver(ctx context.Context, r *spool.Reader, to *store.Store, sensor strin
 		events := make([]store.Event, 0, len(batch))
 		for _, e := range batch {
 			record, faults := audit.ParseNative(e.Bytes)
-			if record == nil {
+			if record.ID == "" {
 				log.Error("record set aside: it cannot be read", "id", e.ID, "fault", firstFault(faults))
 				if err := r.SetAside(e.Seq, firstFault(faults)); err != nil {
 					return err

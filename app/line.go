@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/trapline/trapline/audit"
@@ -14,12 +15,10 @@ import (
 // and the decision log at its own pace, so nothing behind this line delays a request.
 func (s *Sensor) handle(ctx context.Context, h *host, r *audit.Record, tag collection.Ticket) error {
 	r.Host, r.Honeytrap = h.name, h.honeytrap
-	spooled := h.route.queue(r.ID, audit.AppendNative(nil, r)) // its fsync runs beside the tag's
-	if err := tag.Wait(ctx); err != nil {
-		return fmt.Errorf("make the tag of %s durable: %w", r.Client, err)
-	}
-	if err := spooled.Wait(ctx); err != nil {
-		return fmt.Errorf("spool record %s: %w", r.ID, err)
+	spooled := h.route.queue(r.ID, audit.AppendNative(nil, whole(r)))
+	spooled.Begin() // its fsync runs beside the tag's
+	if err := errors.Join(tag.Wait(ctx), spooled.Wait(ctx)); err != nil {
+		return fmt.Errorf("make record %s and the tag of %s durable: %w", r.ID, r.Client, err)
 	}
 	for _, log := range h.logs {
 		if !r.Relevant {
@@ -33,4 +32,16 @@ func (s *Sensor) handle(ctx context.Context, h *host, r *audit.Record, tag colle
 		return fmt.Errorf("decide on %s: %w", r.Client, err)
 	}
 	return nil
+}
+
+// whole is the record with every part when it is of a honeytrap: SecAuditLogParts
+// says what the audit log of ModSecurity's own kind holds, and a console is to see the
+// whole touch. Of the real site's records only the parts that the owner named go on.
+func whole(r *audit.Record) *audit.Record {
+	if !r.Honeytrap {
+		return r
+	}
+	full := *r
+	full.Parts = audit.NativeParts
+	return &full
 }

@@ -18,6 +18,14 @@ func Mlogc(ctx context.Context, in io.Reader, file string, drain bool, log *slog
 		return fmt.Errorf("read configuration: %w", err)
 	}
 	conf, warnings, err := forward.ParseConf(file, text)
+	if path := conf.ErrorLogPath(); path != "" && err == nil {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+		if err != nil {
+			return fmt.Errorf("ErrorLog of %s: %w", file, err)
+		}
+		defer f.Close()
+		log = slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{Level: conf.Level()}))
+	}
 	for _, w := range warnings {
 		log.Warn("mlogc configuration", "warning", w)
 	}

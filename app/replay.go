@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"strings"
 	"time"
 
@@ -132,6 +131,6 @@ func sendTo(opt ReplayOptions) func(context.Context, []auditlog.Entry) (int, int
 		for i, e := range batch {
 			entries[i] = e.Native
 		}
-		return forward.SendBatch(ctx, http.DefaultClient, d, entries)
+		return forward.SendBatch(ctx, nil, d, entries)
 	}
 }

@@ -47,6 +47,10 @@ func TestScripts(t *testing.T) {
 				_, err := os.Stat("../../../shared/reference/modsec-audit-samples")
 				return err == nil, nil
 			}
+			if cond == "crs" { // Debian's package modsecurity-crs
+				_, err := os.Stat("/usr/share/modsecurity-crs/rules")
+				return err == nil, nil
+			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

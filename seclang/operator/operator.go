@@ -77,6 +77,9 @@ type Result struct {
 	// first byte of its output is not 1. Nil: @inspectFile never matches.
 	Inspect func(script, file string) (text string, matched bool, err error)
 
+	// Document gives the XML body to @validateDTD and @validateSchema. Nil: they never match.
+	Document func() Document
+
 	// Captures are TX:0 and following.
 	Captures []string
 	// Text is the whole sentence, such as `Operator EQ matched 1 at ARGS:a.`
@@ -88,6 +91,14 @@ type Result struct {
 	Geo []Field
 	// Err is why the answer is not certain: match.ErrLimit, a failed script.
 	Err error
+}
+
+// Document is the body of a transaction as the XML processor saw it.
+type Document struct {
+	Text       string
+	Parsed     bool // the XML processor ran
+	WellFormed bool
+	Failed     bool // something else went wrong with the body
 }
 
 // Reset clears what the last match left and keeps what the caller had set.
@@ -167,8 +178,7 @@ func table() []entry {
 		{"noMatch", newNoMatch}, {"unconditionalMatch", newUnconditionalMatch},
 		{"gsbLookup", newAbsent("gsbLookup", "Google Safe Browsing's database no longer exists")},
 		{"validateHash", newAbsent("validateHash", "the hash engine (SecHashEngine) is not part of this program")},
-		{"validateDTD", newAbsent("validateDTD", "there is no DTD validator in this build")},
-		{"validateSchema", newAbsent("validateSchema", "there is no XML schema validator in this build")},
+		{"validateDTD", newValidateDTD}, {"validateSchema", newValidateSchema},
 	}
 }
 

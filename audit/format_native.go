@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"hash/fnv"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,6 +21,7 @@ const NativeParts = "ABCEFHIJKZ"
 // one that nothing in the record contains: bytes of a client cannot end a part.
 func AppendNative(dst []byte, r *Record) []byte {
 	start := len(dst)
+	dst = slices.Grow(dst, r.estimate())
 	for try := uint32(0); ; try++ {
 		w := nativeWriter{dst: dst[:start], parts: r.Parts}
 		if w.parts == "" {
@@ -32,6 +34,22 @@ func AppendNative(dst []byte, r *Record) []byte {
 			return dst
 		}
 	}
+}
+
+// estimate returns about how long the entry will be, so that it is allocated once.
+func (r *Record) estimate() int {
+	n := 768 + len(r.RequestHead) + len(r.RequestBody) + len(r.FakeBody) + len(r.ResponseHead) + len(r.ResponseBody)
+	for i := range r.Matches {
+		m := &r.Matches[i]
+		n += 128 + len(m.Operator) + len(m.File) + len(m.Message) + len(m.Data) + 32*len(m.Tags)
+	}
+	for i := range r.Rules {
+		n += len(r.Rules[i].Raw) + 2
+	}
+	for i := range r.Trailer {
+		n += len(r.Trailer[i].Name) + len(r.Trailer[i].Value) + 3
+	}
+	return n
 }
 
 // nativeWriter writes one entry.

@@ -196,6 +196,15 @@ func BenchmarkAppendNative(b *testing.B) {
 	b.SetBytes(int64(len(dst)))
 }
 
+// BenchmarkAppendNativeNew allocates each entry, as the way to the spool does.
+func BenchmarkAppendNativeNew(b *testing.B) {
+	r := smallRecord()
+	b.ReportAllocs()
+	for b.Loop() {
+		AppendNative(nil, r)
+	}
+}
+
 func BenchmarkParseNative(b *testing.B) {
 	entry := AppendNative(nil, smallRecord())
 	b.SetBytes(int64(len(entry)))

@@ -34,8 +34,8 @@ func (e *Entry) Record() (*Record, []Fault) {
 // DefaultMaxEntry is the size up to which a Scanner yields entries. ModSecurity's default body limit is 128 MiB, its logs mostly hold far less.
 const DefaultMaxEntry = 32 << 20
 
-// maxInner bounds how many complete entries inside an open one are remembered.
-const maxInner = 4096
+// maxInner bounds how many complete entries inside an open one are remembered; with more the open one has surely no end.
+const maxInner = 100_000
 
 // Scanner splits a serial audit log into entries, native and JSON mixed. Bodies hold what clients sent, entries
 // included: a native entry ends only at the Z marker with the boundary of its A marker, and nothing
@@ -165,13 +165,45 @@ func (s *Scanner) take(line []byte) bool {
 	case letter == 'A' && s.inside < 0:
 		s.inside, s.inPref = start, append(s.inPref[:0], prefix...)
 	case letter == 'Z' && s.inside >= 0 && bytes.Equal(prefix, s.inPref):
-		if len(s.inner) < maxInner {
-			s.inner = append(s.inner, span{s.inside, s.pos})
-		}
+		s.inner = append(s.inner, span{s.inside, s.pos})
 		s.inside = -1
+		if len(s.inner) == maxInner {
+			s.lose("it holds too many others")
+		}
 	}
 	return false
 }
+
+// Unfinished returns the end markers that are missing at the end of a serial native log, to be appended before
+// the next entry: a process that was killed while it wrote leaves an entry without its end, and to a careful reader
+// all that follows would be a part of it. tail is the end of the log, from the start of a line on. Markers in what a
+// client sent cannot be told from real ones here, so there may be one too many; a reader steps over that.
+func Unfinished(tail []byte) []byte {
+	var open [][]byte
+	for line := range bytes.Lines(tail) {
+		prefix, letter, ok := splitMarker(bytes.TrimRight(line, "\r\n"))
+		switch {
+		case !ok:
+		case letter == 'A' && len(open) < maxUnfinished:
+			open = append(open, prefix)
+		case letter == 'Z':
+			for i := len(open) - 1; i >= 0; i-- {
+				if bytes.Equal(open[i], prefix) {
+					open = open[:i]
+					break
+				}
+			}
+		}
+	}
+	var ends []byte
+	for i := len(open) - 1; i >= 0; i-- {
+		ends = append(append(append(ends, '\n'), open[i]...), "Z--\n\n"...)
+	}
+	return ends
+}
+
+// maxUnfinished bounds the A markers of one client's body that Unfinished answers.
+const maxUnfinished = 1000
 
 // close yields the open entry and the empty line behind it.
 func (s *Scanner) close() bool {

@@ -186,3 +186,41 @@ func seeds(f *testing.F) (entries [][]byte) {
 	}
 	return entries
 }
+
+// TestUnfinished: with the missing ends a log that was cut can be read on without a doubt.
+func TestUnfinished(t *testing.T) {
+	a, b := entryOf("a", "x"), entryOf("b", "y")
+	forged := entryOf("f", "z")
+	for name, test := range map[string]struct {
+		log  string
+		ids  string
+		ends int
+	}{
+		"whole":                {a + b, "a b next", 0},
+		"cut":                  {a + cutEnd(b), "a b next", 1},
+		"cut in its marker":    {a + b[:len(b)-4] + "\n", "a b next", 1},
+		"forged inside, whole": {entryOf("a", "\n"+forged) + b, "a b next", 0},
+		"forged inside, cut":   {a + cutEnd(entryOf("b", "\n"+forged)), "a b next", 1},
+		"forged head, cut":     {a + cutEnd(entryOf("b", "\n"+cutEnd(forged))), "a b next", 2},
+		"begins in an entry":   {a[30:] + cutEnd(b), "b next", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ends := Unfinished([]byte(test.log))
+			if n := bytes.Count(ends, []byte("Z--")); n != test.ends {
+				t.Errorf("%d ends: %q", n, ends)
+			}
+			var got []string
+			s := NewScanner(strings.NewReader(test.log+string(ends)+entryOf("next", "")), 0)
+			for s.Scan() {
+				if s.Entry().Doubt != "" {
+					t.Errorf("in doubt: %s", s.Entry().Doubt)
+				}
+				r, _ := s.Entry().Record()
+				got = append(got, r.ID)
+			}
+			if strings.Join(got, " ") != test.ids {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+}

@@ -8,7 +8,6 @@
 package auditlog
 
 import (
-	"bytes"
 	"context"
 	"crypto/md5" //nolint:gosec // the index's checksum
 	"encoding/hex"
@@ -103,7 +102,7 @@ func Open(cfg Config) (*Writer, error) {
 	case isPipe:
 		w.pipe, err = startPipe(command, cfg.PipeBuffer, cfg.Logger)
 	case cfg.Log != "":
-		w.out, err = openFile(cfg.Log, cfg.FileMode)
+		w.out, err = openFile(cfg.Log, cfg.FileMode, !w.concurrent && !w.json)
 	case !w.concurrent:
 		err = errors.New("audit log: no path")
 	}
@@ -249,18 +248,3 @@ func (w *Writer) Close() error {
 	}
 	return nil
 }
-
-// lastByte returns the last byte of a file, '\n' when it is empty.
-func lastByte(f *os.File) byte {
-	info, err := f.Stat()
-	if err != nil || info.Size() == 0 {
-		return '\n'
-	}
-	var b [1]byte
-	if _, err := f.ReadAt(b[:], info.Size()-1); err != nil {
-		return '\n'
-	}
-	return b[0]
-}
-
-var newline = bytes.Repeat([]byte{'\n'}, 1)

@@ -1,6 +1,7 @@
 package auditlog
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/trapline/trapline/audit"
 	"github.com/trapline/trapline/internal/durable"
 )
 
@@ -31,7 +33,12 @@ type group struct {
 	err   error // set before done is closed
 }
 
-func openFile(path string, mode fs.FileMode) (*file, error) {
+// maxTail is how far before its end a log is looked at for an entry that was cut.
+const maxTail = 16 << 20
+
+// openFile opens the log to append. native says that it holds native entries: one that a kill or a power
+// loss cut off gets its end, or everything behind it would be read as a part of it.
+func openFile(path string, mode fs.FileMode, native bool) (*file, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_SYNC, mode)
 	if err != nil {
 		return nil, fmt.Errorf("audit log: %w", err)
@@ -41,12 +48,38 @@ func openFile(path string, mode fs.FileMode) (*file, error) {
 	}
 	out := &file{f: f}
 	out.idle.L = &out.mu
-	if lastByte(f) != '\n' { // a power loss cut the last entry: the next one must begin a line
-		if _, err := f.Write(newline); err != nil {
-			return nil, fmt.Errorf("audit log: %w", err)
-		}
+	tail, err := readTail(f, maxTail)
+	if err != nil {
+		return nil, fmt.Errorf("audit log: %w", err)
+	}
+	var repair []byte
+	if len(tail) > 0 && tail[len(tail)-1] != '\n' {
+		repair = append(repair, '\n')
+	}
+	if native {
+		repair = append(repair, audit.Unfinished(tail)...)
+	}
+	if _, err := f.Write(repair); err != nil {
+		return nil, fmt.Errorf("audit log: %w", err)
 	}
 	return out, nil
+}
+
+// readTail returns the last lines of a file, at most limit bytes.
+func readTail(f *os.File, limit int64) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, err
+	}
+	from := max(info.Size()-limit, 0)
+	tail := make([]byte, info.Size()-from)
+	if _, err := f.ReadAt(tail, from); err != nil {
+		return nil, err
+	}
+	if from > 0 {
+		_, tail, _ = bytes.Cut(tail, []byte{'\n'})
+	}
+	return tail, nil
 }
 
 func (o *file) append(ctx context.Context, line []byte, dir string) error {

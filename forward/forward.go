@@ -71,7 +71,6 @@ type Forwarder struct {
 	cfg    Config
 	d      Destination
 	client *http.Client
-	batch  int // entries in one request at most; guarded by q.mu
 	// batchPath is where a console of our own takes batches, found out from its answer to a PUT; "" while unknown.
 	batchPath atomic.Pointer[string]
 	noBatch   atomic.Bool // it said so, and then it did not take one
@@ -97,9 +96,9 @@ func New(cfg Config) (*Forwarder, error) {
 		f.client = d.client()
 	}
 	f.gate.init(d.ErrorTimeout)
-	f.batch = maxBatchEntries
+	f.q.batch = maxBatchEntries
 	if d.Protocol == ProtocolMlogc {
-		f.batch = 1
+		f.q.batch = 1
 	}
 	return f, nil
 }
@@ -118,7 +117,7 @@ func (f *Forwarder) send(ctx context.Context, entries []spool.Entry) outcome {
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnsupportedMediaType:
 		f.noBatch.Store(true)
 		f.batchPath.Store(nil)
-		f.setLimit(1)
+		f.q.setLimit(1)
 		o.retryAfter = 0
 	}
 	return o
@@ -137,7 +136,7 @@ func (f *Forwarder) upgrade(req *http.Request, answer http.Header) {
 	}
 	address := u.String()
 	f.batchPath.Store(&address)
-	f.setLimit(maxBatchEntries)
+	f.q.setLimit(maxBatchEntries)
 }
 
 // complete fills the defaults in and checks the rest.
@@ -310,17 +309,5 @@ func (f *Forwarder) shrink(n int, o outcome) {
 	if o.status != http.StatusRequestEntityTooLarge {
 		return
 	}
-	f.setLimit(max(1, min(f.limit(), n/2)))
-}
-
-func (f *Forwarder) limit() int {
-	f.q.mu.Lock()
-	defer f.q.mu.Unlock()
-	return f.batch
-}
-
-func (f *Forwarder) setLimit(n int) {
-	f.q.mu.Lock()
-	defer f.q.mu.Unlock()
-	f.batch = n
+	f.q.setLimit(max(1, min(f.q.limit(), n/2)))
 }

@@ -322,7 +322,8 @@ func md5Hex(b []byte) string {
 func (p *piped) commit(ctx context.Context, taken []takenFile) error {
 	tickets := make([]spool.Ticket, len(taken))
 	for i, t := range taken {
-		tickets[i] = p.spool.Queue(t.id, t.entry)
+		taken[i].id = t.id[:min(len(t.id), 200)] // the spool's limit; the entry itself has the whole id
+		tickets[i] = p.spool.Queue(taken[i].id, t.entry)
 	}
 	for i, t := range taken {
 		err := tickets[i].Wait(context.WithoutCancel(ctx))

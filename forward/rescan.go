@@ -65,29 +65,25 @@ func (p *piped) checkpoint(now time.Time) {
 // removeEmpty removes minute directories that are over and empty. mlogc leaves one behind for every minute with an event.
 func (p *piped) removeEmpty(now time.Time) {
 	for dir := range p.dirs {
-		minute, ok := dirTime(filepath.Base(dir))
-		if !ok {
-			delete(p.dirs, dir)
-			continue
+		info, err := p.root.Stat(dir)
+		switch {
+		case err == nil && now.Sub(info.ModTime()) < 3*time.Minute:
+			continue // its name may be in another time zone than ours: only the age counts
+		case err == nil && isTime(filepath.Base(dir)):
+			_ = p.root.Remove(dir) // fails when there is something in it
 		}
-		if now.Sub(minute) < 3*time.Minute {
-			continue
-		}
-		_ = p.root.Remove(dir) // fails when there is something in it
 		delete(p.dirs, dir)
 	}
 }
 
-// dirTime reads yyyymmdd-hhmm and yyyymmdd, in local time as ModSecurity writes them.
-func dirTime(name string) (time.Time, bool) {
-	for _, layout := range [...]string{"20060102-1504", "20060102"} {
-		if len(name) == len(layout) {
-			if t, err := time.ParseInLocation(layout, name, time.Local); err == nil {
-				return t, true
-			}
+// isTime says whether a directory has a name that ModSecurity gives: yyyymmdd-hhmm or yyyymmdd.
+func isTime(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; (c < '0' || c > '9') && (c != '-' || i != 8) {
+			return false
 		}
 	}
-	return time.Time{}, false
+	return len(name) == len("20060102") || len(name) == len("20060102-1504")
 }
 
 // rescan takes files that are in the storage directory without being in the spool: a line was read and the
@@ -124,20 +120,16 @@ func (p *piped) orphans(mark, before time.Time) (files []string, all bool) {
 		case err != nil:
 			return nil //nolint:nilerr // a directory that cannot be read is left out; the next one may do
 		case d.IsDir():
-			if t, ok := dirTime(path.Base(name)); ok {
-				end := t.Add(time.Minute)
-				if len(path.Base(name)) == len("20060102") {
-					end = t.AddDate(0, 0, 1)
-				}
-				if end.Add(markSlack).Before(mark) {
-					return fs.SkipDir
-				}
+			// A directory's time is that of its last new file, or for a day, of its last new minute. Its name would
+			// be shorter to read, but the web server may run in another time zone.
+			if info, err := d.Info(); err == nil && isTime(path.Base(name)) && info.ModTime().Add(2*time.Minute).Before(mark) {
+				return fs.SkipDir
 			}
 			return nil
 		case !d.Type().IsRegular():
 			return nil
 		}
-		if _, ok := dirTime(path.Base(path.Dir(name))); !ok {
+		if !isTime(path.Base(path.Dir(name))) {
 			return nil // not a place of concurrent audit files
 		}
 		info, err := d.Info()

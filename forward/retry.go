@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -173,8 +174,10 @@ const (
 // queue holds the entries that were tried and not delivered. They stay unacknowledged in the spool.
 type queue struct {
 	mu        sync.Mutex
-	off       []putOff // mu; in order of first failure
-	successes uint64   // mu
+	batch     int                // mu; entries in one request at most
+	off       []*putOff          // mu; in order of first failure; with some that are settled
+	bySeq     map[uint64]*putOff // mu; without those
+	successes uint64             // mu
 }
 
 // putOff is an entry that waits for its next try.
@@ -182,6 +185,7 @@ type putOff struct {
 	entry    spool.Entry
 	at       time.Time
 	away     bool // it is being tried
+	settled  bool
 	tries    int
 	refusals int
 	blame    int    // failures after which the server took others
@@ -193,12 +197,15 @@ type putOff struct {
 func (q *queue) putOff(e spool.Entry, o outcome, longest time.Duration) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	i := q.find(e.Seq)
-	if i < 0 {
-		q.off = append(q.off, putOff{entry: e, seen: q.successes})
-		i = len(q.off) - 1
+	p := q.bySeq[e.Seq]
+	if p == nil {
+		p = &putOff{entry: e, seen: q.successes}
+		q.off = append(q.off, p)
+		if q.bySeq == nil {
+			q.bySeq = map[uint64]*putOff{}
+		}
+		q.bySeq[e.Seq] = p
 	}
-	p := &q.off[i]
 	p.tries++
 	p.away = false
 	proven := q.successes > p.seen
@@ -208,21 +215,12 @@ func (q *queue) putOff(e spool.Entry, o outcome, longest time.Duration) bool {
 	}
 	if o.verdict == refused {
 		// 400 may as well mean a wrong address or a proxy's mood: it counts when the server takes others and refuses few.
-		if o.status != http.StatusBadRequest || proven || q.successes > 0 && len(q.off) <= fewRefused {
+		if o.status != http.StatusBadRequest || proven || q.successes > 0 && len(q.bySeq) <= fewRefused {
 			p.refusals++
 		}
 	}
 	p.at = time.Now().Add(backOff(p.tries, longest))
 	return p.refusals >= maxRefusals || p.blame >= maxBlame
-}
-
-func (q *queue) find(seq uint64) int {
-	for i := range q.off {
-		if q.off[i].entry.Seq == seq {
-			return i
-		}
-	}
-	return -1
 }
 
 // due takes the entries whose time has come, at most limit: together those that are under no
@@ -231,9 +229,8 @@ func (q *queue) due(limit int) (entries []spool.Entry, full bool, next time.Time
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
-	for i := range q.off {
-		p := &q.off[i]
-		if p.away {
+	for _, p := range q.off {
+		if p.away || p.settled {
 			continue
 		}
 		if p.at.After(now) {
@@ -252,7 +249,7 @@ func (q *queue) due(limit int) (entries []spool.Entry, full bool, next time.Time
 			break
 		}
 	}
-	return entries, len(q.off) >= maxPutOff, next
+	return entries, len(q.bySeq) >= maxPutOff, next
 }
 
 // succeeded lets entries that failed with the server, not by themselves, go at once and in order.
@@ -260,8 +257,8 @@ func (q *queue) succeeded() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.successes++
-	for i := range q.off {
-		if p := &q.off[i]; p.blame == 0 && p.refusals == 0 {
+	for _, p := range q.off {
+		if p.blame == 0 && p.refusals == 0 {
 			p.at = time.Time{}
 		}
 	}
@@ -270,15 +267,34 @@ func (q *queue) succeeded() {
 func (q *queue) forget(seq uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if i := q.find(seq); i >= 0 {
-		q.off = append(q.off[:i], q.off[i+1:]...)
+	p := q.bySeq[seq]
+	if p == nil {
+		return
+	}
+	p.settled, p.entry.Bytes = true, nil
+	delete(q.bySeq, seq)
+	if len(q.off) > 2*len(q.bySeq)+16 || len(q.bySeq) == 0 {
+		q.off = slices.DeleteFunc(q.off, func(p *putOff) bool { return p.settled })
 	}
 }
 
 func (q *queue) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.off)
+	return len(q.bySeq)
+}
+
+// limit returns how many entries a request may have.
+func (q *queue) limit() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.batch
+}
+
+func (q *queue) setLimit(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.batch = n
 }
 
 // releaseAll gives the entries back to the reader.
@@ -286,15 +302,17 @@ func (q *queue) releaseAll(r *spool.Reader) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, p := range q.off {
-		_ = r.Release(p.entry.Seq) // a reader that is closed delivers them again anyway
+		if !p.settled {
+			_ = r.Release(p.entry.Seq) // a reader that is closed delivers them again anyway
+		}
 	}
-	q.off = nil
+	q.off, q.bySeq = nil, nil
 }
 
 // take returns the next entries to send: one that was put off, or new ones.
 func (f *Forwarder) take(ctx context.Context) ([]spool.Entry, error) {
 	for {
-		entries, full, next := f.q.due(f.limit())
+		entries, full, next := f.q.due(f.q.limit())
 		if len(entries) > 0 {
 			return entries, nil
 		}
@@ -324,7 +342,7 @@ func (f *Forwarder) take(ctx context.Context) ([]spool.Entry, error) {
 
 // fillBatch adds what else is there without waiting.
 func (f *Forwarder) fillBatch(first spool.Entry) []spool.Entry {
-	limit := f.limit()
+	limit := f.q.limit()
 	entries := []spool.Entry{first}
 	if limit == 1 {
 		return entries

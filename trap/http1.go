@@ -191,7 +191,7 @@ func (c *conn) readBody(x *exchange, head *wire.Head) (status int, faults []wire
 		faults = append(faults, wire.FaultBodyLong)
 	}
 	if len(b.Trailer()) > 0 {
-		x.note("trailer", string(b.Trailer()))
+		x.note("trailer", strconv.QuoteToASCII(string(b.Trailer())))
 	}
 	if dropped > 0 {
 		t.count.bodiesCut.Add(1)

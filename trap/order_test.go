@@ -307,3 +307,12 @@ func TestMappedAddresses(t *testing.T) {
 		}
 	}
 }
+
+// TestTrailerOfAChunkedBody stands in the record, quoted: a client must not write lines of it.
+func TestTrailerOfAChunkedBody(t *testing.T) {
+	s := open(t, options{})
+	ask(t, s, addr(1), "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: \x00y\r\nZ: 1\r\n\r\n")
+	if r := s.wait(t, addr(1), 1)[0]; !noted(r, `trailer: "X: \x00y\r\nZ: 1"`) {
+		t.Errorf("trailer %+v", r.Trailer)
+	}
+}

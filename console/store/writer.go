@@ -53,7 +53,7 @@ func (w *writer) prepare(ctx context.Context) error {
 			ON CONFLICT DO UPDATE SET events = events + excluded.events`},
 		{&w.sensor, `INSERT INTO sensors (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING n`},
 	} {
-		stmt, err := w.conn.PrepareContext(ctx, p.text)
+		stmt, err := w.conn.PrepareContext(ctx, p.text) //nolint:sqlclosecheck // they live as long as the connection; close closes them
 		if err != nil {
 			return err
 		}

@@ -210,7 +210,7 @@ func FuzzShow(f *testing.F) {
 		hexDump([]byte(s))
 		decodeURI(s)
 		headers([]byte(s))
-		brief(10, s)
+		showBrief(10, s)
 	})
 }
 

@@ -170,10 +170,10 @@ func parseStatus(f *store.Filter, s string) error {
 }
 
 func statusText(f *store.Filter) string {
-	switch {
-	case f.StatusFrom == 0:
+	switch f.StatusFrom {
+	case 0:
 		return ""
-	case f.StatusFrom == f.StatusTo:
+	case f.StatusTo:
 		return strconv.Itoa(f.StatusFrom)
 	}
 	return strconv.Itoa(f.StatusFrom/100) + "xx"

@@ -7,7 +7,7 @@ var directiveNames = []string{
 	"SecAction", "SecArgumentSeparator", "SecArgumentsLimit", "SecAuditEngine", "SecAuditLog", "SecAuditLog2",
 	"SecAuditLogDirMode", "SecAuditLogFileMode", "SecAuditLogFormat", "SecAuditLogParts", "SecAuditLogPrefix",
 	"SecAuditLogRelevantStatus", "SecAuditLogStorageDir", "SecAuditLogType", "SecCacheTransformations", "SecChrootDir",
-	"SecCollectionTimeout", "SecComponentSignature", "SecConnEngine", "SecConnReadStateLimit", "SecContentInjection",
+	"SecCollectionTimeout", "SecComponentSignature", "SecCollectionGCFrequency", "SecConnEngine", "SecConnReadStateLimit", "SecConnWriteStateLimit", "SecContentInjection",
 	"SecCookieFormat", "SecCookieV0Separator", "SecDataDir", "SecDebugLog", "SecDebugLogLevel", "SecDefaultAction",
 	"SecDisableBackendCompression", "SecGeoLookupDb", "SecGsbLookupDb", "SecGuardianLog", "SecHashEngine", "SecHashKey",
 	"SecHashParam", "SecHashMethodRx", "SecHashMethodPm", "SecHttpBlKey", "SecInterceptOnError", "SecMarker",

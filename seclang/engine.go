@@ -80,6 +80,7 @@ type Engine struct {
 	openers                                   []*initcolStep // unconditional initcol of the honeytrap rules' own files
 	bodyLimitSet                              bool           // SecRequestBodyLimit stands in the text: it then holds for bodies that nobody looks at, too
 	respLimitSet                              bool
+	mimeListed                                bool // the text says which MIME types to inspect
 	inspectsBody, inspectsAnswer, rejectsBody bool
 	extractFiles                              bool // some rule reads uploads by their file name
 	pool                                      *sync.Pool

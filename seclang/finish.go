@@ -50,6 +50,7 @@ func (c *compiler) finish() *Engine {
 func (e *Engine) learnSettings() {
 	s := &e.settings
 	e.bodyLimitSet = s.Set("SecRequestBodyLimit")
+	e.mimeListed = s.mimeTypesSet()
 	e.respLimitSet = s.Set("SecResponseBodyLimit")
 	e.inspectsBody = s.RequestBodyAccess || !s.Set("SecRequestBodyAccess")
 	e.inspectsAnswer = s.ResponseBodyAccess || !s.Set("SecResponseBodyAccess")

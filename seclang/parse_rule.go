@@ -180,7 +180,7 @@ func parseSeverity(s string) (int, error) {
 			return i, nil
 		}
 	}
-	if n, err := strconv.Atoi(s); err == nil && n >= 0 && n < 256 {
+	if n, err := strconv.Atoi(s); err == nil && n >= 0 {
 		return n, nil
 	}
 	return 0, unknown("severity", s, severities)

@@ -143,7 +143,7 @@ func (tx *Transaction) responseText(v varID) (string, bool) {
 			return a.out, true
 		}
 	}
-	if tx.phase < 4 || !tx.ctl.responseBodyAccess || len(a.body) == 0 {
+	if tx.phase < 4 || !tx.ctl.responseBodyAccess || len(a.body) == 0 || tx.e.mimeListed && !tx.mimeWanted() {
 		return "", false
 	}
 	if !a.decoded {

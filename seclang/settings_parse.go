@@ -25,6 +25,7 @@ var ignored = map[string]string{
 	"secguardianlog":               "the guardian program of mod_security2 is not started; decisions are published by the server itself",
 	"seccachetransformations":      "", // results are always shared by value; the directive never changes an outcome
 	"secrxprefilter":               "", // the literal scan is always on and exact
+	"seccollectiongcfrequency":     "", // the store sweeps by itself
 	"secruleperftime":              "",
 	"secruleinheritance":           "",
 	"secdisablebackendcompression": "",
@@ -201,7 +202,9 @@ func (s *Settings) bodySetter(name string) (setFunc, bool) {
 		return limitTo(&s.ResponseBodyLimitAction), true
 	case "secresponsebodymimetype":
 		return func(_ string, all []string) error {
-			s.ResponseBodyMimeTypes = nil
+			if !s.mimeTypesSet() {
+				s.ResponseBodyMimeTypes = nil // the first line replaces the default, later ones add to it
+			}
 			for _, a := range all {
 				for _, t := range strings.Fields(a) {
 					s.ResponseBodyMimeTypes = append(s.ResponseBodyMimeTypes, lower(t))
@@ -443,4 +446,8 @@ func auditParts(a string) (string, error) {
 		a += "Z"
 	}
 	return a, nil
+}
+
+func (s *Settings) mimeTypesSet() bool {
+	return s.Set("SecResponseBodyMimeType") || s.Set("SecResponseBodyMimeTypesClear")
 }

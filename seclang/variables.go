@@ -36,6 +36,7 @@ const (
 	vMatchedVars
 	vMatchedVarsNames
 	vModsecBuild
+	vPcreError
 	vPcreLimitsExceeded
 	vMultipartBoundaryQuoted
 	vMultipartBoundaryWhitespace
@@ -181,6 +182,7 @@ var variableTable = []variable{
 	{"MATCHED_VARS", vMatchedVars, kindRuleMap},
 	{"MATCHED_VARS_NAMES", vMatchedVarsNames, kindRuleMap},
 	{"MODSEC_BUILD", vModsecBuild, kindScalar},
+	{"MSC_PCRE_ERROR", vPcreError, kindMoving},
 	{"MSC_PCRE_LIMITS_EXCEEDED", vPcreLimitsExceeded, kindMoving},
 	{"MULTIPART_BOUNDARY_QUOTED", vMultipartBoundaryQuoted, kindMoving},
 	{"MULTIPART_BOUNDARY_WHITESPACE", vMultipartBoundaryWhitespace, kindMoving},

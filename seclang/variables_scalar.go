@@ -109,7 +109,7 @@ func (tx *Transaction) movingScalar(v varID) (string, bool) {
 		return tx.userID, tx.userID != ""
 	case vSessionID:
 		return tx.sessionID, tx.sessionID != ""
-	case vPcreLimitsExceeded:
+	case vPcreLimitsExceeded, vPcreError:
 		return flag(tx.pcreError), true
 	case vSdbmDeleteError:
 		return "0", true

@@ -41,8 +41,10 @@ SecTmpDir {{dir}}/data
 SecPcreMatchLimit 1000000
 SecPcreMatchLimitRecursion 1000000
 SecRequestBodyLimit 13107200
-SecUnicodeMapFile /etc/modsecurity/unicode.mapping 20127
-Include %[3]s/start.conf
+Include %[3]s/@coraza.conf-recommended
+SecAuditEngine On
+SecAuditLog {{dir}}/logs/audit.log
+SecAuditLogParts AHZ
 Include %[3]s/crs-setup.conf
 Include %[3]s/rules/*.conf
 `
@@ -75,7 +77,7 @@ func writeRules(t *testing.T) string {
 		case strings.HasPrefix(path, "@owasp_crs/"):
 			put("rules/"+filepath.Base(path), text)
 		case strings.HasSuffix(path, "recommended"):
-			put("start.conf", append(onlyRules(text), settings...))
+			put(path, append(onlyRules(text), allSettings()...))
 		}
 		return err
 	})
@@ -85,7 +87,7 @@ func writeRules(t *testing.T) string {
 	return dir
 }
 
-// onlyRules keeps the rules: the directives of the file are another engine's.
+// onlyRules keeps the rules, at their lines: the directives of the file are another engine's.
 func onlyRules(text []byte) []byte {
 	var out []byte
 	keep := false
@@ -98,12 +100,51 @@ func onlyRules(text []byte) []byte {
 		}
 		if keep {
 			out = append(out, line...)
+		} else {
+			out = append(out, '\n')
 		}
 	}
 	return out
 }
 
-var logLine = regexp.MustCompile(`^\[client (127\.1\.\d+\.\d+):\d+\] .*?ModSecurity: .*?\[id "(\d+)"\]`)
+// messages reads the messages of each client's transactions from a serial audit log.
+func messages(text []byte) map[string][]string {
+	out := map[string][]string{}
+	client, next := "", false
+	for line := range bytes.Lines(text) {
+		line := strings.TrimSuffix(string(line), "\n")
+		switch {
+		case next:
+			client, next = clientOf.FindString(line), false
+		case partA.MatchString(line):
+			next = true
+		case strings.HasPrefix(line, "Message: "):
+			out[client] = append(out[client], normal(strings.TrimPrefix(line, "Message: ")))
+		}
+	}
+	return out
+}
+
+var (
+	partA    = regexp.MustCompile(`^--[0-9a-f]{8}-A--$`)
+	clientOf = regexp.MustCompile(`127\.1\.\d+\.\d+`)
+	filePath = regexp.MustCompile(`\[file "[^"]*/([^"/]*)"\]`)
+	idOf     = regexp.MustCompile(`\[id "(\d+)"\]`)
+)
+
+// normal takes from a message what cannot be equal: the directory of the rules.
+func normal(message string) string { return filePath.ReplaceAllString(message, `[file "$1"]`) }
+
+func ids(messages []string) []int {
+	var out []int
+	for _, m := range messages {
+		if found := idOf.FindAllStringSubmatch(m, -1); found != nil {
+			id, _ := strconv.Atoi(found[len(found)-1][1])
+			out = append(out, id)
+		}
+	}
+	return out
+}
 
 // TestAgainstApache sends every request of the tests to mod_security2 with the
 // same rules, and compares all rules that matched, not only those that a test names.
@@ -128,7 +169,7 @@ func TestAgainstApache(t *testing.T) {
 		req    []byte
 		from   string
 		status int
-		ours   []int
+		ours   []string
 	}
 	var results []result
 	for _, path := range slices.Sorted(maps.Keys(files)) {
@@ -146,31 +187,22 @@ func TestAgainstApache(t *testing.T) {
 				r.from = fmt.Sprintf("127.1.%d.%d", len(results)>>8, len(results)&255)
 				r.status, _ = exchange(addr, r.from, req)
 				_, local := exchange(s.ln.Addr().String(), r.from, req)
-				r.ours = (<-s.result(local)).ids
+				r.ours = (<-s.result(local)).messages
 				results = append(results, r)
 			}
 		}
 	}
 	a.Stop() // its log is complete then
-	if keep := os.Getenv("CRS_LOG"); keep != "" {
-		text, _ := os.ReadFile(filepath.Join(a.Dir, "logs", "error.log"))
-		_ = os.WriteFile(keep, text, 0o644)
-	}
-	text, err := os.ReadFile(filepath.Join(a.Dir, "logs", "error.log"))
+	text, err := os.ReadFile(filepath.Join(a.Dir, "logs", "audit.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirs := map[string][]int{}
-	for line := range bytes.Lines(text) {
-		if m := logLine.FindSubmatch(line); m != nil {
-			id, _ := strconv.Atoi(string(m[2]))
-			theirs[string(m[1])] = append(theirs[string(m[1])], id)
-		}
-	}
+	theirs := messages(text)
 	same, meant, refusals := 0, 0, 0
+	count, wrong, spoken := 0, 0, 0 // messages
 	for _, r := range results {
 		their := theirs[r.from]
-		missing, extra := minus(their, r.ours), minus(r.ours, their)
+		missing, extra := minus(ids(their), ids(r.ours)), minus(ids(r.ours), ids(their))
 		reason := tolerated(r.name)
 		switch {
 		case len(missing)+len(extra) == 0:
@@ -178,6 +210,9 @@ func TestAgainstApache(t *testing.T) {
 			if reason != "" && os.Getenv("CRS_RULE") == "" {
 				t.Errorf("%s\tno difference any more: %s", r.name, reason)
 			}
+			count += len(their)
+			w, m := compare(t, r.name, their, r.ours)
+			wrong, spoken = wrong+w, spoken+m
 			continue
 		case reason != "":
 			meant++
@@ -188,7 +223,88 @@ func TestAgainstApache(t *testing.T) {
 		}
 		t.Errorf("%s\tstatus %d\tmissing %v\textra %v\t%.200q", r.name, r.status, missing, extra, r.req)
 	}
+	t.Logf("%d of %d messages are equal, %d differ as meant", count-wrong-spoken, count, spoken)
 	t.Logf("%d of %d requests match the same rules; %d differ as meant, %d are refused by httpd before any rule", same, len(results), meant, refusals)
+}
+
+// compare compares messages one by one, in order. It counts those that differ
+// without a reason and those that differ with one.
+func compare(t *testing.T, name string, theirs, ours []string) (wrong, meant int) {
+	if twice(theirs, ours) {
+		return 0, len(theirs)
+	}
+	for i := range max(len(theirs), len(ours)) {
+		var their, our string
+		if i < len(theirs) {
+			their = theirs[i]
+		}
+		if i < len(ours) {
+			our = ours[i]
+		}
+		switch {
+		case their == our:
+		case alike(their, our):
+			meant++
+		default:
+			t.Errorf("%s\tmessage %d\ntheirs %s\nours   %s", name, i, their, our)
+			wrong++
+		}
+	}
+	return wrong, meant
+}
+
+// twice reports whether a multiMatch rule matched another number of times:
+// mod_security2 tries 930110 once more, because its t:cmdLine says that it
+// changed what it did not change.
+func twice(theirs, ours []string) bool {
+	count := func(list []string, id string) (n int) {
+		for _, m := range list {
+			if strings.Contains(m, `[id "`+id+`"]`) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := count(ours, "930110"); n > 0 && count(theirs, "930110") > n {
+		return true
+	}
+	// Their libinjection finds something in another of the values that multiMatch tries.
+	return count(theirs, "942100") != count(ours, "942100")
+}
+
+var (
+	emptyData = regexp.MustCompile(` \[data ""\]`)
+	dataField = regexp.MustCompile(` \[data "(.*?)"\]( \[|$)`)
+)
+
+// alike reports whether two messages differ only in what is meant to differ.
+func alike(their, our string) bool {
+	if strings.Contains(our, "json") && strings.Contains(their, "ARGS") || strings.Contains(our, "JSON parsing error") && strings.Contains(their, "JSON parsing error") {
+		return true // values in JSON are named as in version 3, and yajl words its errors in another way
+	}
+	their = emptyData.ReplaceAllString(their, "") // a record does not keep logdata that expands to nothing
+	td, od := dataField.FindStringSubmatch(their), dataField.FindStringSubmatch(our)
+	if td != nil && od != nil && td[1] != od[1] {
+		cut := strings.TrimSuffix(td[1], "...")
+		switch {
+		case cut != td[1] && strings.HasPrefix(cut, strings.TrimSuffix(od[1], "...")) && len(cut)-len(od[1]) < 4:
+			// cut at the same length, theirs in the middle of an escape
+		case strings.ReplaceAll(td[1], `\x5c`, "/") == od[1] && strings.Contains(their, `[id "930120"]`):
+			// the normalisePathWin of mod_security2 leaves the second of two backslashes
+		case strings.Contains(our, `[id "931131"]`):
+			// phase 1 sees REQUEST_FILENAME before httpd has decoded it
+		case strings.Contains(od[1], `\x00`) || strings.Contains(td[1], `\x00`):
+			// C strings end at a NUL; what is behind it is lost, or is another variable's
+		default:
+			return false
+		}
+		their, our = strings.Replace(their, td[1], "", 1), strings.Replace(our, od[1], "", 1)
+	}
+	if strings.Contains(their, `"TX:rfi_parameter_ARGS:`) {
+		their, our = strings.ReplaceAll(their, `\`, ""), strings.ReplaceAll(our, `\`, "") // a name that was a macro is escaped once more
+	}
+	// Their line ends at 1,023 bytes, in the middle of a tag.
+	return their == our || len(their) > 900 && strings.HasPrefix(our, their) || strings.HasPrefix(our, strings.TrimRight(their, `"] `)) && len(their) > 400
 }
 
 // minus returns the sorted ids of a that are not in b.
@@ -241,7 +357,7 @@ func tolerated(name string) string {
 		return "the @pm of mod_security2 misses .env in /.a0proj/secrets.env"
 	case "933100-34":
 		return "mod_security2 gives all elements of a JSON array one name, which 921180 takes for parameter pollution"
-	case "933100-79", "941130-5", "941130-15", "942420-3", "942420-4", "942431-4", "942560-1":
+	case "933100-79", "941130-5", "941130-15", "942560-1":
 		return "another version of libinjection"
 	}
 	return ""

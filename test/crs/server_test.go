@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -38,6 +39,15 @@ SecDefaultAction "phase:5,log,auditlog,pass"
 SecAction "id:900005,phase:1,nolog,pass,ctl:ruleEngine=DetectionOnly,ctl:ruleRemoveById=910000,setvar:tx.blocking_paranoia_level=4,setvar:tx.crs_validate_utf8_encoding=1,setvar:tx.arg_name_length=100,setvar:tx.arg_length=400,setvar:tx.total_arg_length=64000,setvar:tx.max_num_args=255,setvar:tx.max_file_size=64100,setvar:tx.combined_file_sizes=65535"
 `
 
+// allSettings adds the map of mod_security2's package, where it is installed.
+func allSettings() string {
+	const file = "/etc/modsecurity/unicode.mapping"
+	if _, err := os.Stat(file); err != nil {
+		return settings
+	}
+	return "SecUnicodeMapFile " + file + " 20127\n" + settings
+}
+
 func engine(t testing.TB) *seclang.Engine {
 	t.Helper()
 	files := []string{"@coraza.conf-recommended", "", "@crs-setup.conf.example"}
@@ -48,7 +58,7 @@ func engine(t testing.TB) *seclang.Engine {
 	slices.Sort(rules)
 	var all []seclang.Directive
 	for _, name := range append(files, rules...) {
-		text := []byte(settings)
+		text := []byte(allSettings())
 		if name != "" {
 			if text, err = fs.ReadFile(coreruleset.FS, name); err != nil {
 				t.Fatal(err)
@@ -61,6 +71,9 @@ func engine(t testing.TB) *seclang.Engine {
 		all = append(all, ds...)
 	}
 	e, err := seclang.Compile(seclang.Config{Directives: all, ReadFile: func(name string) ([]byte, error) {
+		if path.IsAbs(name) {
+			return os.ReadFile(name)
+		}
 		return fs.ReadFile(coreruleset.FS, path.Clean(name))
 	}})
 	if err != nil {
@@ -71,8 +84,9 @@ func engine(t testing.TB) *seclang.Engine {
 
 // outcome is what the engine saw in one connection.
 type outcome struct {
-	ids []int
-	log string
+	ids      []int
+	log      string
+	messages []string // as ModSecurity's audit log has them
 }
 
 // server answers with the engine's verdict over plain TCP. It reads requests
@@ -199,6 +213,7 @@ func record(tx *seclang.Transaction, out *outcome) {
 	var b strings.Builder
 	for i := range r.Matches {
 		m := &r.Matches[i]
+		out.messages = append(out.messages, normal(string(audit.AppendMessage(nil, m, r.Action))))
 		if m.ID != 0 {
 			out.ids = append(out.ids, m.ID)
 		}

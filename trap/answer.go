@@ -154,9 +154,14 @@ func (c *conn) reset() {
 	_ = c.nc.Close()
 }
 
-// send writes one answer; the client has RequestTime to take it.
+// send writes one answer; the client has RequestTime to take it, and for long
+// answers no more than that after the connection's own time.
 func (c *conn) send(b []byte) bool {
-	_ = c.nc.SetWriteDeadline(now().Add(c.trap.limits.RequestTime))
+	until := now().Add(c.trap.limits.RequestTime)
+	if end := c.last().Add(c.trap.limits.RequestTime); end.Before(until) {
+		until = end
+	}
+	_ = c.nc.SetWriteDeadline(until)
 	_, err := c.rw.Write(b)
 	return err == nil
 }

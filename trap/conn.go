@@ -276,7 +276,7 @@ func (c *conn) hand(ctx context.Context, h *Host, r *audit.Record, ticket collec
 	// One line when it begins to fail, not one per packet of whoever fills our disk.
 	t.count.unrecorded.Add(1)
 	if t.failing.CompareAndSwap(false, true) {
-		t.log.Error("trap cannot record", slog.String("host", h.Name), slog.String("id", r.ID), slog.Any("error", err))
+		t.log.Error("trap cannot record", slog.String("host", h.Name), slog.String("id", r.ID), slog.Any("err", err))
 	}
 }
 

@@ -316,3 +316,40 @@ func TestTrailerOfAChunkedBody(t *testing.T) {
 		t.Errorf("trailer %+v", r.Trailer)
 	}
 }
+
+// TestPauseDelaysTheAnswer, after the record is durable.
+func TestPauseDelaysTheAnswer(t *testing.T) {
+	s := open(t, options{rules: "SecRuleEngine On\nSecAction \"id:1,phase:1,deny,status:403,log,pause:300\"\n"})
+	start := time.Now()
+	c := s.dial(t, addr(1))
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	s.wait(t, addr(1), 1)
+	recorded := time.Since(start)
+	if got, _ := io.ReadAll(c); !strings.HasPrefix(string(got), "HTTP/1.1 403 ") {
+		t.Errorf("answer %q", got)
+	}
+	if answered := time.Since(start); answered < 300*time.Millisecond || recorded > answered-100*time.Millisecond {
+		t.Errorf("recorded after %v, answered after %v", recorded, answered)
+	}
+}
+
+// TestLongAnswerIsNotTaken: who does not read cannot hold a connection for ever.
+func TestLongAnswerIsNotTaken(t *testing.T) {
+	root := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for {
+			if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+				return
+			}
+		}
+	})
+	s := open(t, options{root: root, rules: "SecRuleEngine On\n", limits: Limits{RequestTime: 200 * time.Millisecond, ConnTime: 300 * time.Millisecond, KeepAlive: 50 * time.Millisecond}})
+	c := s.dial(t, addr(1))
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	s.wait(t, addr(1), 1)
+	// It reads a little now and then, so that no single write takes its full time.
+	buf := make([]byte, 1<<18)
+	eventually(t, "the end of the connection", func() bool {
+		_, err := c.Read(buf)
+		return err != nil || s.trap.Stats().Open == 0
+	})
+}

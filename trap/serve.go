@@ -55,7 +55,7 @@ func (t *Trap) Serve(ctx context.Context, l net.Listener) error {
 			return err
 		}
 		t.count.acceptErrors.Add(1)
-		t.log.Warn("trap cannot accept", slog.String("addr", l.Addr().String()), slog.Any("error", err), slog.Duration("pause", pause))
+		t.log.Warn("trap cannot accept", slog.String("addr", l.Addr().String()), slog.Any("err", err), slog.Duration("pause", pause))
 		if idle := t.clients.idleConns(); pause > acceptPause && len(idle) > 0 {
 			idle[0].cutNow(cutForNew) // waiting alone did not help
 		}

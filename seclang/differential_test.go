@@ -1,0 +1,142 @@
+//go:build peers
+
+package seclang_test
+
+import (
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	coreruleset "github.com/corazawaf/coraza-coreruleset/v4"
+	crstests "github.com/corazawaf/coraza-coreruleset/v4/tests"
+	"github.com/corazawaf/coraza/v3"
+	"github.com/corazawaf/coraza/v3/types"
+
+	"github.com/trapline/trapline/audit"
+	"github.com/trapline/trapline/seclang"
+)
+
+const detection = `SecRuleEngine DetectionOnly
+SecRequestBodyAccess On
+SecAction "id:900000,phase:1,pass,t:none,nolog,setvar:tx.blocking_paranoia_level=4,setvar:tx.detection_paranoia_level=4"
+`
+
+// TestAgainstCoraza gives the attack strings of the CRS tests, as they are and mutated, to CRS at paranoia level 4 in
+// both engines: the same rules must match.
+func TestAgainstCoraza(t *testing.T) {
+	ours := crs4(t, detection)
+	waf, err := coraza.NewWAF(coraza.NewWAFConfig().WithRootFS(coreruleset.FS).WithDirectives(
+		"Include @coraza.conf-recommended\nInclude @crs-setup.conf.example\n" + detection + "Include @owasp_crs/*.conf\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := knownDifferences()
+	texts := attackTexts(1500)
+	different := 0
+	for _, s := range texts {
+		r := benchRequest{method: "GET", uri: "/?a=" + url.QueryEscape(s), headers: commonHeaders()}
+		a, c := ourIDs(ours, &r), corazaIDs(waf, &r)
+		for _, id := range slices.Sorted(maps.Keys(a)) {
+			if !c[id] && known[id] == "" {
+				different++
+				t.Errorf("rule %d matches here only: %q", id, s)
+			}
+		}
+		for _, id := range slices.Sorted(maps.Keys(c)) {
+			if !a[id] && known[id] == "" {
+				different++
+				t.Errorf("rule %d matches in Coraza only: %q", id, s)
+			}
+		}
+		if different > 40 {
+			t.Fatal("and so on")
+		}
+	}
+	t.Logf("%d texts", len(texts))
+}
+
+// knownDifferences are rules on which the two engines differ, each with the reason.
+func knownDifferences() map[int]string {
+	return map[int]string{
+		942460: `\W{4}: PCRE counts the bytes of a character beyond ASCII, Coraza the character`,
+		942100: "t:utf8toUnicode of bytes that are not UTF-8: ModSecurity keeps them, Coraza replaces them",
+	}
+}
+
+func attackTexts(n int) []string {
+	var out []string
+	_ = fs.WalkDir(crstests.FS, ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := fs.ReadFile(crstests.FS, p)
+		for _, l := range strings.Split(string(b), "\n") {
+			key, l, _ := strings.Cut(strings.TrimSpace(l), ": ")
+			if l = strings.Trim(l, `"'`); len(l) > 2 && len(l) < 300 && (key == "uri" || key == "data" || key == "User-Agent" || key == "Cookie") {
+				out = append(out, l)
+			}
+		}
+		return err
+	})
+	rnd := rand.New(rand.NewPCG(3, 4))
+	rnd.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	out = out[:min(n, len(out))]
+	for _, l := range out[:len(out)/3] {
+		b := []byte(l)
+		for range 3 {
+			b[rnd.IntN(len(b))] = byte(rnd.IntN(256))
+		}
+		out = append(out, string(b))
+	}
+	return out
+}
+
+func ourIDs(e *seclang.Engine, r *benchRequest) map[int]bool {
+	tx := e.NewTransaction(conn("192.0.2.7", 443))
+	defer tx.Close()
+	tx.RequestLine(r.method, r.uri, "HTTP/1.1")
+	for _, h := range r.headers {
+		tx.AddRequestHeader(h[0], h[1])
+	}
+	tx.RequestHeaders()
+	tx.RequestBody()
+	var rec audit.Record
+	tx.Fill(&rec)
+	m := map[int]bool{}
+	for _, x := range rec.Matches {
+		if x.Message != "" {
+			m[x.ID] = true
+		}
+	}
+	return m
+}
+
+func corazaIDs(waf coraza.WAF, r *benchRequest) map[int]bool {
+	tx := waf.NewTransaction()
+	defer tx.Close()
+	tx.ProcessConnection("192.0.2.7", 40000, "198.51.100.1", 443)
+	tx.ProcessURI(r.uri, r.method, "HTTP/1.1")
+	for _, h := range r.headers {
+		tx.AddRequestHeader(h[0], h[1])
+	}
+	tx.SetServerName("shop.example.com")
+	tx.ProcessRequestHeaders()
+	_, _ = tx.ProcessRequestBody()
+	m := map[int]bool{}
+	for _, x := range tx.MatchedRules() {
+		if logged(x) && x.Message() != "" {
+			m[x.Rule().ID()] = true
+		}
+	}
+	return m
+}
+
+// logged says whether the rule logs: Coraza also reports those that do not.
+func logged(x types.MatchedRule) bool {
+	l, ok := x.(interface{ Log() bool })
+	return !ok || l.Log()
+}

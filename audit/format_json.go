@@ -233,20 +233,29 @@ func (w *jsonWriter) trailer(f Field) {
 	case "Response-Body-Transformed":
 		w.flag("response_body_dechunked", f.Value == "Dechunked")
 	case "Producer":
-		w.key("producer")
-		w.dst = append(w.dst, '[')
-		for i, name := range strings.Split(strings.TrimSuffix(f.Value, "."), "; ") {
-			if i > 0 {
-				w.dst = append(w.dst, ',')
-			}
-			w.dst = appendJSONString(w.dst, name)
-		}
-		w.dst = append(w.dst, ']')
+		w.producer(strings.Split(strings.TrimSuffix(f.Value, "."), "; "))
 	case "Server":
 		w.text("server", f.Value)
 	case "Engine-Mode":
 		w.text("engine_mode", strings.Trim(f.Value, `"`))
 	}
+}
+
+// producer is a string, or an array when rules added SecComponentSignature.
+func (w *jsonWriter) producer(names []string) {
+	if len(names) == 1 {
+		w.text("producer", names[0])
+		return
+	}
+	w.key("producer")
+	w.dst = append(w.dst, '[')
+	for i, name := range names {
+		if i > 0 {
+			w.dst = append(w.dst, ',')
+		}
+		w.dst = appendJSONString(w.dst, name)
+	}
+	w.dst = append(w.dst, ']')
 }
 
 func (w *jsonWriter) uploads(files []File) {

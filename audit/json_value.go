@@ -269,7 +269,7 @@ func appendJSONString[T string | []byte](dst []byte, s T) []byte {
 			dst = append(dst, '\\', 'r')
 		case c == '\t':
 			dst = append(dst, '\\', 't')
-		case c < 0x20 || c == 0x7f:
+		case c < 0x20:
 			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 		case c < 0x80:
 			dst = append(dst, c)

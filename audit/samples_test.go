@@ -2,12 +2,14 @@ package audit
 
 import (
 	"bytes"
+	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // scanAll returns every entry of the files under the paths, checked to be whole and without doubt.
@@ -197,6 +199,39 @@ func normalize(entry []byte) string {
 		out.WriteString(line)
 	}
 	return strings.TrimRight(out.String(), "\n")
+}
+
+// TestJSONSamples writes version 2's JSON again: the same bytes but for three things. What a rule looks like inside
+// matched_rules is not in a record, only its text; empty bodies are left out; bytes that are not UTF-8 become valid JSON.
+func TestJSONSamples(t *testing.T) {
+	dir := samples(t)
+	_, entries := scanAll(t, append(filesUnder(t, dir+"/v2-honeytrap-seed-json-concurrent/audit"), dir+"/v2-prod-crs-json-k/audit.json.log")...)
+	invalid := 0
+	for _, e := range entries {
+		r, _ := ParseJSON(e)
+		got := string(AppendJSON(nil, r))
+		if !json.Valid([]byte(got)) {
+			t.Fatalf("%s: not valid JSON", r.ID)
+		}
+		if !utf8.Valid(e) {
+			invalid++
+			continue
+		}
+		if a, b := withoutListed(string(e)), withoutListed(got); a != b {
+			i := 0
+			for i < len(a) && i < len(b) && a[i] == b[i] {
+				i++
+			}
+			t.Errorf("%s: written otherwise from %d:\n%.200q\n%.200q", r.ID, i, a[max(0, i-60):], b[max(0, i-60):])
+		}
+	}
+	t.Logf("%d entries, %d of them not UTF-8", len(entries), invalid)
+}
+
+func withoutListed(s string) string {
+	s, _, _ = strings.Cut(s, `,"matched_rules":`)
+	s = strings.NewReplacer(`,"body":[""]`, "", `"response":{"body":""}`, `"response":{}`, `,"body":""`, "").Replace(s)
+	return strings.TrimRight(s, "}\n")
 }
 
 func TestIndexSamples(t *testing.T) {

@@ -96,7 +96,8 @@ func Summarize(e *Event) Summary {
 	h := sha256.New()
 	if r.Kind == audit.KindHTTP {
 		line, rest, _ := bytes.Cut(r.RequestHead, []byte("\n"))
-		s.Method, s.URI = requestLine(strings.TrimSuffix(string(line), "\r"))
+		line = bytes.TrimSuffix(line, []byte("\r"))
+		s.Method, s.URI = requestLine(string(line))
 		h.Write(line)
 		for len(rest) > 0 {
 			var header []byte

@@ -125,6 +125,21 @@ func TestSummaryKeepsHostileBytes(t *testing.T) {
 	}
 }
 
+// TestSummaryIsTheSameOfARecordAndOfItsEntry: the list shows what the sensor's
+// record says, the event page what its stored entry says, and one leads to the other.
+func TestSummaryIsTheSameOfARecordAndOfItsEntry(t *testing.T) {
+	for _, head := range []string{"GET / HTTP/1.0\r\n", "GET /", "POST /a b HTTP/1.1\r\nHost: h\r\nUser-Agent: u\r\n", "GET / HTTP/1.1\nHost: h\n", "G\x00ET /\xff HTTP/1.1\r\nX\r\n"} {
+		e := testEvent(1)
+		e.Record.RequestHead, e.Record.RequestBody = []byte(head), []byte("a=\x00\r\n")
+		e.Entry = audit.AppendNative(nil, e.Record)
+		parsed := e
+		parsed.Record, _ = audit.ParseNative(e.Entry)
+		if diff := cmp.Diff(Summarize(&e), Summarize(&parsed), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+			t.Errorf("%q: %s", head, diff)
+		}
+	}
+}
+
 func TestFiltersAndPages(t *testing.T) {
 	s := openTest(t, Config{})
 	const n = 500

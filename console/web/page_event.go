@@ -69,6 +69,8 @@ type matchView struct {
 	Raw   string
 	Link  string
 	Level string
+	// Quiet says that the rule matched without being logged (nolog): only its text is known.
+	Quiet bool
 }
 
 func (s *Site) eventPage(w http.ResponseWriter, r *http.Request, v *visitor) {
@@ -313,7 +315,7 @@ func matchViews(rec *audit.Record) []matchView {
 	// Rules that matched without being logged have raw text only.
 	for _, t := range rec.Rules {
 		if !shown[t.ID] || t.ID == 0 {
-			out = append(out, matchView{Match: audit.Match{ID: t.ID}, Raw: t.Raw, Level: "none"})
+			out = append(out, matchView{Match: audit.Match{ID: t.ID}, Raw: t.Raw, Level: "none", Quiet: true})
 		}
 	}
 	return out

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 
@@ -12,23 +13,38 @@ import (
 
 // GeoDB is a MaxMind database of cities or countries. It is safe for concurrent use.
 type GeoDB struct {
-	reader *maxminddb.Reader
+	reader *maxminddb.Reader // nil for an old database
+	old    *geoDat
 }
 
-// OpenGeo opens a database in the MaxMind DB format (.mmdb).
+// OpenGeo opens a database: the MaxMind DB format (.mmdb), or the format of
+// before 2019 (GeoLiteCity.dat, GeoIP.dat) that mod_security2 reads.
 func OpenGeo(path string) (*GeoDB, error) {
-	if strings.HasSuffix(strings.ToLower(path), ".dat") {
-		return nil, fmt.Errorf("%s: expected a MaxMind DB file (.mmdb): the format .dat ended in 2018", path)
-	}
 	r, err := maxminddb.Open(path)
+	if err == nil {
+		return &GeoDB{reader: r}, nil
+	}
+	if !strings.HasSuffix(strings.ToLower(path), ".dat") {
+		return nil, fmt.Errorf("open GEO database %s: %w", path, err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("open GEO database: %w", err)
+	}
+	old, err := parseGeoDat(data)
 	if err != nil {
 		return nil, fmt.Errorf("open GEO database %s: %w", path, err)
 	}
-	return &GeoDB{r}, nil
+	return &GeoDB{old: old}, nil
 }
 
 // Close frees the database; no Lookup may run then or later.
-func (g *GeoDB) Close() error { return g.reader.Close() }
+func (g *GeoDB) Close() error {
+	if g.reader == nil {
+		return nil
+	}
+	return g.reader.Close()
+}
 
 // geoRecord is what we read of a record of the City and Country databases.
 type geoRecord struct {
@@ -41,8 +57,7 @@ type geoRecord struct {
 		Names map[string]string `maxminddb:"names"`
 	} `maxminddb:"country"`
 	Subdivisions []struct {
-		Code  string            `maxminddb:"iso_code"`
-		Names map[string]string `maxminddb:"names"`
+		Code string `maxminddb:"iso_code"`
 	} `maxminddb:"subdivisions"`
 	City struct {
 		Names map[string]string `maxminddb:"names"`
@@ -58,9 +73,13 @@ type geoRecord struct {
 }
 
 // Lookup returns the fields of the collection GEO for an address. Names are in
-// English; COUNTRY_CONTINENT is the name, as in libmodsecurity 3, the only
-// other engine that reads this format. AREA_CODE is not in these databases: 0.
+// English. In the new format COUNTRY_CONTINENT is the name, as in
+// libmodsecurity 3, the only other engine that reads it, and there is no
+// AREA_CODE; in the old one it is the code, as the reference manual says.
 func (g *GeoDB) Lookup(a netip.Addr) ([]Field, bool) {
+	if g.old != nil {
+		return g.old.lookup(a)
+	}
 	result := g.reader.Lookup(a)
 	var rec geoRecord
 	if !result.Found() || result.Decode(&rec) != nil {
@@ -68,11 +87,11 @@ func (g *GeoDB) Lookup(a netip.Addr) ([]Field, bool) {
 	}
 	region := ""
 	if len(rec.Subdivisions) > 0 {
-		region = name(rec.Subdivisions[0].Names, rec.Subdivisions[0].Code)
+		region = rec.Subdivisions[0].Code // the manual: "the two character region"
 	}
 	return []Field{
 		{"COUNTRY_CODE", rec.Country.Code},
-		{"COUNTRY_CODE3", alpha3(rec.Country.Code)},
+		{"COUNTRY_CODE3", countryOf(rec.Country.Code).code3},
 		{"COUNTRY_NAME", name(rec.Country.Names, "")},
 		{"COUNTRY_CONTINENT", name(rec.Continent.Names, rec.Continent.Code)},
 		{"REGION", region},
@@ -125,28 +144,3 @@ func (o geoLookup) Match(in, _ string, m *Result) bool {
 	}
 	return true
 }
-
-// alpha3 is the three-letter code of a country (ISO 3166-1), "" when unknown.
-func alpha3(code string) string {
-	for i := 0; i+5 <= len(countries) && len(code) == 2; i += 6 {
-		if countries[i:i+2] == code {
-			return countries[i+2 : i+5]
-		}
-	}
-	return ""
-}
-
-// countries is alpha-2 and alpha-3 of every country.
-const countries = "ADAND AEARE AFAFG AGATG AIAIA ALALB AMARM AOAGO AQATA ARARG ASASM ATAUT AUAUS AWABW AXALA AZAZE BABIH BBBRB BDBGD BEBEL " +
-	"BFBFA BGBGR BHBHR BIBDI BJBEN BLBLM BMBMU BNBRN BOBOL BQBES BRBRA BSBHS BTBTN BVBVT BWBWA BYBLR BZBLZ CACAN CCCCK CDCOD " +
-	"CFCAF CGCOG CHCHE CICIV CKCOK CLCHL CMCMR CNCHN COCOL CRCRI CUCUB CVCPV CWCUW CXCXR CYCYP CZCZE DEDEU DJDJI DKDNK DMDMA " +
-	"DODOM DZDZA ECECU EEEST EGEGY EHESH ERERI ESESP ETETH FIFIN FJFJI FKFLK FMFSM FOFRO FRFRA GAGAB GBGBR GDGRD GEGEO GFGUF " +
-	"GGGGY GHGHA GIGIB GLGRL GMGMB GNGIN GPGLP GQGNQ GRGRC GSSGS GTGTM GUGUM GWGNB GYGUY HKHKG HMHMD HNHND HRHRV HTHTI HUHUN " +
-	"IDIDN IEIRL ILISR IMIMN ININD IOIOT IQIRQ IRIRN ISISL ITITA JEJEY JMJAM JOJOR JPJPN KEKEN KGKGZ KHKHM KIKIR KMCOM KNKNA " +
-	"KPPRK KRKOR KWKWT KYCYM KZKAZ LALAO LBLBN LCLCA LILIE LKLKA LRLBR LSLSO LTLTU LULUX LVLVA LYLBY MAMAR MCMCO MDMDA MEMNE " +
-	"MFMAF MGMDG MHMHL MKMKD MLMLI MMMMR MNMNG MOMAC MPMNP MQMTQ MRMRT MSMSR MTMLT MUMUS MVMDV MWMWI MXMEX MYMYS MZMOZ NANAM " +
-	"NCNCL NENER NFNFK NGNGA NINIC NLNLD NONOR NPNPL NRNRU NUNIU NZNZL OMOMN PAPAN PEPER PFPYF PGPNG PHPHL PKPAK PLPOL PMSPM " +
-	"PNPCN PRPRI PSPSE PTPRT PWPLW PYPRY QAQAT REREU ROROU RSSRB RURUS RWRWA SASAU SBSLB SCSYC SDSDN SESWE SGSGP SHSHN SISVN " +
-	"SJSJM SKSVK SLSLE SMSMR SNSEN SOSOM SRSUR SSSSD STSTP SVSLV SXSXM SYSYR SZSWZ TCTCA TDTCD TFATF TGTGO THTHA TJTJK TKTKL " +
-	"TLTLS TMTKM TNTUN TOTON TRTUR TTTTO TVTUV TWTWN TZTZA UAUKR UGUGA UMUMI USUSA UYURY UZUZB VAVAT VCVCT VEVEN VGVGB VIVIR " +
-	"VNVNM VUVUT WFWLF WSWSM XKXKX YEYEM YTMYT ZAZAF ZMZMB ZWZWE "

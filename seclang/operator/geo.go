@@ -15,6 +15,7 @@ import (
 type GeoDB struct {
 	reader *maxminddb.Reader // nil for an old database
 	old    *geoDat
+	atlas  atlas
 }
 
 // OpenGeo opens a database: the MaxMind DB format (.mmdb), or the format of
@@ -22,7 +23,7 @@ type GeoDB struct {
 func OpenGeo(path string) (*GeoDB, error) {
 	r, err := maxminddb.Open(path)
 	if err == nil {
-		return &GeoDB{reader: r}, nil
+		return &GeoDB{reader: r, atlas: readAtlas()}, nil
 	}
 	if !strings.HasSuffix(strings.ToLower(path), ".dat") {
 		return nil, fmt.Errorf("open GEO database %s: %w", path, err)
@@ -91,7 +92,7 @@ func (g *GeoDB) Lookup(a netip.Addr) ([]Field, bool) {
 	}
 	return []Field{
 		{"COUNTRY_CODE", rec.Country.Code},
-		{"COUNTRY_CODE3", countryOf(rec.Country.Code).code3},
+		{"COUNTRY_CODE3", g.atlas.code3(rec.Country.Code)},
 		{"COUNTRY_NAME", name(rec.Country.Names, "")},
 		{"COUNTRY_CONTINENT", name(rec.Continent.Names, rec.Continent.Code)},
 		{"REGION", region},

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"sync"
 )
 
 //go:embed countries.txt
@@ -15,25 +14,27 @@ var countriesText string
 // country is a line of countries.txt.
 type country struct{ code, code3, continent, name string }
 
-// countries is the table in the order of the old databases.
-var countries = sync.OnceValue(func() []country {
-	var all []country
+// atlas is the countries in the order of the old databases.
+type atlas []country
+
+func readAtlas() atlas {
+	var all atlas
 	for line := range strings.Lines(countriesText) {
 		if f := strings.SplitN(strings.TrimSpace(line), " ", 4); len(f) == 4 && f[0] != "#" {
 			all = append(all, country{f[0], f[1], f[2], f[3]})
 		}
 	}
 	return all
-})
+}
 
-// countryOf finds a country by its two letters.
-func countryOf(code string) country {
-	for _, c := range countries() {
+// code3 is the three-letter code of a country, "" when it is not known.
+func (a atlas) code3(code string) string {
+	for _, c := range a {
 		if c.code == code {
-			return c
+			return c.code3
 		}
 	}
-	return country{}
+	return ""
 }
 
 // geoDat is a database of MaxMind's format of before 2019, as GeoIP.dat or
@@ -47,6 +48,7 @@ type geoDat struct {
 	data  []byte
 	kind  byte
 	nodes int
+	atlas atlas
 }
 
 // The kinds of database.
@@ -62,7 +64,7 @@ const (
 )
 
 func parseGeoDat(data []byte) (*geoDat, error) {
-	g := &geoDat{data: data, kind: datCountry, nodes: datCountryBase}
+	g := &geoDat{data: data, kind: datCountry, nodes: datCountryBase, atlas: readAtlas()}
 	for i := len(data) - 3; i >= 0 && i > len(data)-23; i-- {
 		if data[i] != 0xff || data[i+1] != 0xff || data[i+2] != 0xff || i+3 >= len(data) {
 			continue
@@ -110,7 +112,7 @@ func (g *geoDat) lookup(a netip.Addr) ([]Field, bool) {
 			continue
 		}
 		if !g.city() {
-			return countryFields(at - datCountryBase)
+			return g.country(at - datCountryBase)
 		}
 		if at == g.nodes {
 			return nil, false
@@ -120,19 +122,20 @@ func (g *geoDat) lookup(a netip.Addr) ([]Field, bool) {
 	return nil, false
 }
 
-func countryFields(index int) ([]Field, bool) {
-	if index <= 0 || index >= len(countries()) {
+// country is what a database of countries knows.
+func (g *geoDat) country(index int) ([]Field, bool) {
+	if index <= 0 || index >= len(g.atlas) {
 		return nil, false
 	}
-	return datFields(countries()[index], "", "", "", 0, 0, 0), true
+	return datFields(g.atlas[index], "", "", "", 0, 0, 0), true
 }
 
 // record reads the record of a city at offset o.
 func (g *geoDat) record(o int) ([]Field, bool) {
-	if o >= len(g.data) || int(g.data[o]) >= len(countries()) {
+	if o >= len(g.data) || int(g.data[o]) >= len(g.atlas) {
 		return nil, false
 	}
-	c := countries()[g.data[o]]
+	c := g.atlas[g.data[o]]
 	rest := string(g.data[o+1 : min(len(g.data), o+1+512)])
 	region, rest, ok1 := strings.Cut(rest, "\x00")
 	city, rest, ok2 := strings.Cut(rest, "\x00")

@@ -38,6 +38,7 @@ type wire struct {
 	body  map[string][]byte
 	n     int
 	keep  bool
+	says  string // further header lines of answers to PUT
 }
 
 func newWire(t testing.TB, keep bool) *wire {
@@ -65,7 +66,7 @@ func (w *wire) serve(c net.Conn) {
 	r := bufio.NewReaderSize(c, 64<<10)
 	for {
 		var head []string
-		size, id := 0, ""
+		size, id, batch := 0, "", false
 		for {
 			line, err := r.ReadString('\n')
 			if err != nil {
@@ -77,6 +78,7 @@ func (w *wire) serve(c net.Conn) {
 			if w.keep {
 				head = append(head, line)
 			}
+			batch = batch || strings.HasPrefix(line, "POST ")
 			name, value, _ := strings.Cut(line, ":")
 			switch {
 			case strings.EqualFold(name, "content-length"):
@@ -91,13 +93,24 @@ func (w *wire) serve(c net.Conn) {
 		if _, err := io.ReadFull(r, body); err != nil {
 			return
 		}
+		if batch {
+			entries, err := unpack(body)
+			if err != nil {
+				return
+			}
+			w.mu.Lock()
+			w.n += len(entries)
+			w.mu.Unlock()
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{\"stored\":1}")
+			continue
+		}
 		w.mu.Lock()
 		w.n++
 		if w.keep {
 			w.heads[id], w.body[id] = head, body
 		}
 		w.mu.Unlock()
-		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"+w.says+"\r\n")
 	}
 }
 
@@ -218,11 +231,14 @@ func BenchmarkPeerForward(b *testing.B) {
 			b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "events/s")
 		})
 	}
-	for _, c := range []struct{ name, delay string }{{"piped", "50"}, {"piped no delay", "0"}} {
+	for _, c := range []struct{ name, delay, says string }{
+		{"piped", "50", ""}, {"piped no delay", "0", ""}, {"piped to Trapline", "50", BatchHeader + ": " + BatchPath + "\r\n"},
+	} {
 		b.Run(c.name, func(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
 				w := newWire(b, false)
+				w.says = c.says
 				s := newSensor(b, "http://"+w.Addr().String(), "TransactionDelay "+c.delay)
 				in := events(b, s, n)
 				b.StartTimer()

@@ -39,7 +39,7 @@ func exceptions(t testing.TB) map[string]string {
 
 // TestRegression runs every regression test of the rule set. CRS_RULE limits it to one rule.
 func TestRegression(t *testing.T) {
-	s := serve(t, engine(t))
+	s := serve(t, engine(t, settings))
 	files := load(t)
 	except := exceptions(t)
 	only := os.Getenv("CRS_RULE")

@@ -39,8 +39,16 @@ SecDefaultAction "phase:5,log,auditlog,pass"
 SecAction "id:900005,phase:1,nolog,pass,ctl:ruleEngine=DetectionOnly,ctl:ruleRemoveById=910000,setvar:tx.blocking_paranoia_level=4,setvar:tx.crs_validate_utf8_encoding=1,setvar:tx.arg_name_length=100,setvar:tx.arg_length=400,setvar:tx.total_arg_length=64000,setvar:tx.max_num_args=255,setvar:tx.max_file_size=64100,setvar:tx.combined_file_sizes=65535"
 `
 
+// blocking is the rule set as it comes: it blocks.
+const blocking = `
+SecRuleEngine On
+SecAuditEngine Off
+SecResponseBodyAccess On
+SecResponseBodyMimeType text/plain
+`
+
 // allSettings adds the map of mod_security2's package, where it is installed.
-func allSettings() string {
+func allSettings(settings string) string {
 	const file = "/etc/modsecurity/unicode.mapping"
 	if _, err := os.Stat(file); err != nil {
 		return settings
@@ -48,7 +56,7 @@ func allSettings() string {
 	return "SecUnicodeMapFile " + file + " 20127\n" + settings
 }
 
-func engine(t testing.TB) *seclang.Engine {
+func engine(t testing.TB, settings string) *seclang.Engine {
 	t.Helper()
 	files := []string{"@coraza.conf-recommended", "", "@crs-setup.conf.example"}
 	rules, err := fs.Glob(coreruleset.FS, "@owasp_crs/*.conf")
@@ -58,7 +66,7 @@ func engine(t testing.TB) *seclang.Engine {
 	slices.Sort(rules)
 	var all []seclang.Directive
 	for _, name := range append(files, rules...) {
-		text := []byte(allSettings())
+		text := []byte(allSettings(settings))
 		if name != "" {
 			if text, err = fs.ReadFile(coreruleset.FS, name); err != nil {
 				t.Fatal(err)
@@ -182,6 +190,9 @@ func (s *server) request(c net.Conn, r *bufio.Reader, h *wire.Head, verdict wire
 			it = tx.ResponseBody()
 		}
 	}
+	if it != nil {
+		status, answer = it.Status, nil
+	}
 	tx.Logging()
 	tx.Commit()
 	record(tx, out)
@@ -200,11 +211,11 @@ func refused(h *wire.Head, verdict wire.Verdict) bool {
 	for _, f := range h.Faults {
 		switch f {
 		case wire.FaultNoHost, wire.FaultRequestLine, wire.FaultProtocol, wire.FaultNoProtocol, wire.FaultNUL, wire.FaultControl, wire.FaultName, wire.FaultNoColon,
-			wire.FaultLength, wire.FaultManyHosts, wire.FaultHost, wire.FaultTarget, wire.FaultBareCR, wire.FaultVersion:
+			wire.FaultLength, wire.FaultManyHosts, wire.FaultHost, wire.FaultTarget, wire.FaultBareCR:
 			return true
 		}
 	}
-	return h.Framing.Unknown
+	return h.Framing.Unknown || strings.HasPrefix(h.Proto, "HTTP/0.")
 }
 
 func record(tx *seclang.Transaction, out *outcome) {

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -190,7 +191,10 @@ func fieldOf(letter, arg string) func([]byte, *exchange) []byte { //nolint:reviv
 		if arg == "remote" {
 			return number(func(x *exchange) int64 { return int64(x.conn.peer.Port()) })
 		}
-		return number(func(x *exchange) int64 { return int64(x.conn.local.Port()) })
+		if arg == "local" {
+			return number(func(x *exchange) int64 { return int64(x.conn.local.Port()) })
+		}
+		return number(func(x *exchange) int64 { return x.canonicalPort() })
 	case "P":
 		return number(func(*exchange) int64 { return 0 })
 	case "q":
@@ -214,7 +218,12 @@ func fieldOf(letter, arg string) func([]byte, *exchange) []byte { //nolint:reviv
 	case "t":
 		return timeField(arg)
 	case "U":
-		return text(func(x *exchange) string { return x.path })
+		return text(func(x *exchange) string {
+			if x.r.RequestURI == "*" {
+				return "*"
+			}
+			return x.path
+		})
 	case "v", "V":
 		return text(func(x *exchange) string {
 			if x.site.Host.Name == "" {
@@ -308,9 +317,23 @@ func appendLog(b []byte, s string) []byte {
 	return b
 }
 
+// canonicalPort is the port that the client named, else that of the scheme.
+func (x *exchange) canonicalPort() int64 {
+	if _, port, err := net.SplitHostPort(x.r.Host); err == nil {
+		if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+			return int64(n)
+		}
+	}
+	if x.scheme() == "https" {
+		return 443
+	}
+	return 80
+}
+
 func (x *exchange) received() int64 {
 	if x.body != nil {
-		return x.body.size
+		_, size := x.body.take()
+		return size
 	}
 	return max(x.r.ContentLength, 0)
 }

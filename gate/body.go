@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/trapline/trapline/seclang"
 )
@@ -19,8 +22,10 @@ type requestBody struct {
 	file   *os.File // nil while all is in memory
 	inFile int64    // bytes of it
 	size   int64    // bytes that the client sent, as far as they were read
-	keep   bool     // when streaming: remember the beginning
 	source io.ReadCloser
+
+	mu   sync.Mutex // guards memory, size and keep while a transport streams
+	keep bool       // when streaming: remember the beginning
 }
 
 func (b *requestBody) write(p []byte, dir string) error {
@@ -64,17 +69,62 @@ func (b *requestBody) close() {
 // Read streams the body to the upstream, counting and perhaps remembering its beginning.
 func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.source.Read(p)
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.size += int64(n)
-	if b.keep {
-		if room := b.limit - len(b.memory); room > 0 {
-			b.memory = append(b.memory, p[:min(n, room)]...)
-		}
+	if room := b.limit - len(b.memory); b.keep && room > 0 {
+		b.memory = append(b.memory, p[:min(n, room)]...)
 	}
 	return n, err
 }
 
 // Close closes the client's side.
 func (b *requestBody) Close() error { return b.source.Close() }
+
+// take returns what was kept. A transport may still be reading: what it gets from now on is not kept.
+func (b *requestBody) take() (memory []byte, size int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	memory, b.memory, b.keep = b.memory, nil, false
+	return memory, b.size
+}
+
+// patient gives the client Timeout for each read of its body, not for the whole.
+type patient struct {
+	io.ReadCloser
+	control *http.ResponseController
+	timeout time.Duration
+	failed  atomic.Pointer[error] // why the client's body did not come whole
+}
+
+func (p *patient) Read(b []byte) (int, error) {
+	_ = p.control.SetReadDeadline(time.Now().Add(p.timeout))
+	n, err := p.ReadCloser.Read(b)
+	if err != nil {
+		// net/http goes on reading, to notice when the client leaves: an old deadline would look like that.
+		_ = p.control.SetReadDeadline(time.Time{})
+		if !errors.Is(err, io.EOF) {
+			p.failed.CompareAndSwap(nil, &err)
+		}
+	}
+	return n, err
+}
+
+// status is what Apache answers for the failure; 0 when there was none.
+func (p *patient) status() int {
+	if p == nil || p.failed.Load() == nil {
+		return 0
+	}
+	var tooLarge *http.MaxBytesError
+	var timeout net.Error
+	switch err := *p.failed.Load(); {
+	case errors.As(err, &tooLarge):
+		return http.StatusRequestEntityTooLarge
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return http.StatusRequestTimeout
+	}
+	return http.StatusBadRequest
+}
 
 // readBody runs phase 2, before it the body when a rule wants to read it. It is false when the request has been answered.
 func (x *exchange) readBody() (ok bool) {
@@ -86,10 +136,14 @@ func (x *exchange) readBody() (ok bool) {
 		}
 		r.Body = http.MaxBytesReader(x.w, r.Body, most)
 	}
+	hasBody := r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0
+	if hasBody {
+		x.patient = &patient{ReadCloser: r.Body, control: http.NewResponseController(x.w), timeout: x.site.ioTimeout}
+		r.Body = x.patient
+	}
 	if x.tx == nil {
 		return true
 	}
-	hasBody := r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0
 	wanted := hasBody && x.site.readsBody
 	if wanted && !x.bufferBody() {
 		return false
@@ -141,7 +195,7 @@ func (x *exchange) bufferBody() bool {
 			x.r.Body = http.NoBody
 			return true
 		case err != nil:
-			x.bodyFailed(err)
+			x.bodyFailed()
 			return false
 		case kept < n:
 			return true // the rest streams
@@ -149,19 +203,17 @@ func (x *exchange) bufferBody() bool {
 	}
 }
 
-// bodyFailed answers a body that net/http could not read: over LimitRequestBody, badly framed, or cut off.
-func (x *exchange) bodyFailed(err error) {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		x.fail(http.StatusRequestEntityTooLarge)
-		return
+// bodyFailed answers a body that did not come whole: over LimitRequestBody, badly framed, too slow or cut off.
+func (x *exchange) bodyFailed() {
+	status := x.patient.status()
+	if status != http.StatusRequestEntityTooLarge {
+		// Let the rules see what came: this is how smuggling and slow bodies look.
+		if it := x.tx.RequestBody(); it != nil {
+			x.interrupt(it)
+			return
+		}
 	}
-	// Let the rules see what came: this is how smuggling and slow bodies look.
-	if it := x.tx.RequestBody(); it != nil {
-		x.interrupt(it)
-		return
-	}
-	x.fail(http.StatusBadRequest)
+	x.fail(status)
 }
 
 // replaceBody makes the kept body, or what rules made of it, the one that the upstream gets.

@@ -254,6 +254,8 @@ func (c *conn) Write(p []byte) (int, error) {
 	} else if c.current == nil {
 		c.gate.refused(c, p)
 	}
+	// Timeout is for each write: a download may take hours, a client that takes nothing is cut.
+	_ = c.raw.SetWriteDeadline(time.Now().Add(c.gate.table.Load().ioTimeout))
 	return c.Conn.Write(p)
 }
 

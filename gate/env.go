@@ -79,7 +79,7 @@ func (x *exchange) attribute(name string) string {
 	case "Request_Protocol":
 		return x.r.Proto
 	case "Request_URI":
-		return x.path
+		return x.r.URL.Path
 	case "Host":
 		return x.r.Host
 	}

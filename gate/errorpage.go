@@ -69,6 +69,7 @@ func (x *exchange) documentFile(status int, p string) bool {
 	}
 	x.w.Header().Set("Content-Type", t)
 	x.w.Header().Set("Content-Length", strconv.FormatInt(info.Size(), 10))
+	x.failing = false // as in Apache: a document of the site, with all that belongs to it
 	x.WriteHeader(status)
 	if x.r.Method != http.MethodHead {
 		_, _ = io.CopyN(struct{ io.Writer }{x}, f, info.Size())

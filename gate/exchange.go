@@ -41,12 +41,13 @@ type exchange struct {
 	merged        *merged
 	env           []envVar
 	body          *requestBody
+	patient       *patient // what reads the client's body
 
 	status    int
 	size      int64 // body bytes sent
 	sent      bool  // the head is with net/http: too late for another answer
 	denied    bool  // a rule made the answer: phases 3 and 4 do not see it
-	failing   bool  // the answer is an error page of ours
+	failing   bool  // the answer is an error page or a redirect of ours
 	buffering bool  // the body waits for phase 4
 	judged    bool  // phase 3 has run
 	ended     bool  // finish has run
@@ -268,7 +269,7 @@ func (x *exchange) WriteHeader(status int) {
 		return
 	}
 	x.status = status
-	x.headerOps(status)
+	x.headerOps()
 	if it := x.phase3(); it != nil {
 		x.deny(it)
 	}
@@ -426,7 +427,7 @@ func (x *exchange) FlushError() error {
 func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if x.status == 0 {
 		x.status = http.StatusSwitchingProtocols
-		x.headerOps(x.status)
+		x.headerOps()
 		if it := x.phase3(); it != nil {
 			x.interrupt(it)
 			return nil, nil, errAnswered

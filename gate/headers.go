@@ -10,16 +10,16 @@ import (
 	"github.com/trapline/trapline/config"
 )
 
-// headerOps applies Header directives to the answer. Pages that we make ourselves for an error get those of the
+// headerOps applies Header directives to the answer. Answers that we make ourselves, errors and redirects, get those of the
 // "always" table only, as in Apache.
-func (x *exchange) headerOps(status int) {
+func (x *exchange) headerOps() {
 	h := x.w.Header()
 	if x.site.signature != "" && (x.pass == nil || h.Get("Server") == "") {
 		h.Set("Server", headerSafe(x.site.signature))
 	}
 	for i := range x.merged.headers {
 		op := &x.merged.headers[i]
-		if !op.Always && x.failing && status >= 400 || !x.condition(op) {
+		if !op.Always && x.failing || !x.condition(op) {
 			continue
 		}
 		if op.Action == "echo" {

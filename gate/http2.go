@@ -21,19 +21,20 @@ const maxWaitingHeads = 512
 // serveHTTP2 has golang.org/x/net/http2 serve the connections that agreed on h2. It is the code of net/http, but takes
 // a connection through which we can look: the rules then see header fields in the order in which they came.
 func (g *Gate) serveHTTP2(server *http.Server) error {
-	h2 := &http2.Server{}
-	if err := http2.ConfigureServer(server, h2); err != nil {
+	//nolint:staticcheck // net/http itself takes only a *tls.Conn, through which nobody can look
+	h2 := &http2.Server{WriteByteTimeout: g.table.Load().ioTimeout}
+	if err := http2.ConfigureServer(server, h2); err != nil { //nolint:staticcheck // as above
 		return err
 	}
 	server.TLSNextProto["h2"] = func(hs *http.Server, tc *tls.Conn, h http.Handler) {
-		opts := &http2.ServeConnOpts{BaseConfig: hs, Handler: h}
+		opts := &http2.ServeConnOpts{BaseConfig: hs, Handler: h} //nolint:staticcheck // as above
 		if base, ok := h.(interface{ BaseContext() context.Context }); ok {
 			opts.Context = base.BaseContext()
 		}
 		c := connOf(tc)
 		seen := newH2Conn(tc)
 		c.h2 = seen
-		h2.ServeConn(seen, opts)
+		h2.ServeConn(seen, opts) //nolint:staticcheck // as above
 		for _, raw := range seen.unclaimed() {
 			g.malformed(c, wire.Seen{Raw: raw, Complete: true}, nil, http.StatusBadRequest)
 		}

@@ -175,6 +175,9 @@ func (x *exchange) fromUpstream(res *http.Response) error {
 			res.Header.Set(name, x.reverse(v))
 		}
 	}
+	if res.Header["Content-Type"] == nil {
+		x.w.Header()["Content-Type"] = nil // or net/http would guess one
+	}
 	if cookies := res.Header["Set-Cookie"]; len(cookies) > 0 && len(x.site.reverses) > 0 {
 		for i, c := range cookies {
 			cookies[i] = x.reverseCookie(c)
@@ -240,16 +243,16 @@ func (x *exchange) upstreamFailed(_ http.ResponseWriter, r *http.Request, err er
 	case errors.As(err, &status):
 		x.fail(int(status))
 		return
+	case x.patient.status() != 0:
+		x.fail(x.patient.status())
+		return
 	case r.Context().Err() != nil:
 		// The client has gone: nobody reads an answer.
 		x.status = 499
 		panic(http.ErrAbortHandler)
 	}
-	var tooLarge *http.MaxBytesError
 	code := http.StatusBadGateway
 	switch {
-	case errors.As(err, &tooLarge):
-		code = http.StatusRequestEntityTooLarge
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		code = http.StatusGatewayTimeout
 	case errors.As(err, &dial) && dial.Op == "dial":

@@ -329,6 +329,48 @@ SecRule ARGS:a "@streq bad" "id:4,phase:2,deny,nolog"
 	}
 }
 
+// TestSlowClients: Timeout is for one read or write. A client that sends nothing is cut, one that is slow is served.
+func TestSlowClients(t *testing.T) {
+	b := start(t, "Timeout 300ms\n"+rules+tagRule+proxyAll, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		echoServer(w, r)
+	}))
+	slow := func(path string) string {
+		c := b.dial()
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(5 * time.Second))
+		fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 8\r\n\r\n", path)
+		for _, p := range []string{"ab", "cd", "ef", "gh"} {
+			if path == "/stop" && p == "ef" {
+				break
+			}
+			time.Sleep(150 * time.Millisecond)
+			io.WriteString(c, p)
+		}
+		out, _ := io.ReadAll(c)
+		return string(out)
+	}
+	if out := slow("/slow"); !strings.HasSuffix(out, "abcdefgh") {
+		t.Errorf("slow: %q", out)
+	}
+	if out := slow("/stop"); !strings.HasPrefix(out, "HTTP/1.1 408 ") {
+		t.Errorf("stopped: %q", out)
+	}
+}
+
+func TestLateAnswer(t *testing.T) {
+	b := start(t, "Timeout 200ms\nProxyTimeout 5\n"+rules+proxyAll, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		select {
+		case <-time.After(600 * time.Millisecond):
+			w.Write(body)
+		case <-r.Context().Done():
+		}
+	}))
+	if res, body := b.do(http.DefaultClient, "POST", "http://"+b.addr+"/", strings.NewReader("hello")); res.StatusCode != 200 || body != "hello" {
+		t.Errorf("%d %q", res.StatusCode, body)
+	}
+}
+
 func TestTrailersAndHead(t *testing.T) {
 	b := start(t, rules+tagRule+proxyAll, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)

@@ -119,8 +119,7 @@ func (x *exchange) record(head []byte) *audit.Record {
 		r.ResponseHead = answerHead(x.r.Proto, x.status, x.w.Header())
 	}
 	if x.body != nil {
-		r.RequestBody, r.RequestBodySize = x.body.memory, x.body.size
-		x.body.memory = nil
+		r.RequestBody, r.RequestBodySize = x.body.take()
 	}
 	return r
 }

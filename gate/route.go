@@ -27,9 +27,14 @@ func (x *exchange) answer() {
 		return
 	}
 	if r.RequestURI == "*" {
+		x.merged = &merged{}
 		x.w.Header().Set("Allow", "GET, HEAD, POST, OPTIONS")
 		x.w.Header().Set("Content-Length", "0")
 		x.WriteHeader(http.StatusOK)
+		return
+	}
+	if climbs(r.URL.Path) {
+		x.fail(http.StatusBadRequest)
 		return
 	}
 	if !x.allowed() {
@@ -111,6 +116,7 @@ func (x *exchange) scheme() string {
 
 // redirect answers with a Location.
 func (x *exchange) redirect(status int, target string) {
+	x.failing = true
 	x.clearAnswer()
 	x.w.Header().Set("Location", headerSafe(target))
 	x.page(status, target)
@@ -181,4 +187,25 @@ func substitute(template string, groups []string) string {
 		}
 	}
 	return b.String()
+}
+
+// climbs is true for a path whose dot segments lead above the root: Apache too calls that a bad request.
+func climbs(p string) bool {
+	if !strings.Contains(p, "/..") {
+		return false
+	}
+	depth := 0
+	for segment := range strings.SplitSeq(strings.TrimPrefix(p, "/"), "/") {
+		switch segment {
+		case "..":
+			depth--
+		case "", ".":
+		default:
+			depth++
+		}
+		if depth < 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -83,7 +83,7 @@ func (s *section) holds(urlPath, file string) bool {
 // below says whether a path is the prefix or beneath it.
 func below(p, prefix string) bool {
 	rest, ok := strings.CutPrefix(p, prefix)
-	return ok && (rest == "" || rest[0] == '/' || strings.HasSuffix(prefix, "/")) || p+"/" == prefix
+	return ok && (rest == "" || rest[0] == '/' || strings.HasSuffix(prefix, "/"))
 }
 
 // merge adds up the sections of a request.

@@ -22,6 +22,7 @@ type table struct {
 	sites        map[*config.Host]*site
 	secure       map[uint16]*tls.Config // by port
 	headTimeout  time.Duration
+	ioTimeout    time.Duration // of one read or write
 	idleTimeout  time.Duration
 	keepAliveOff bool
 }
@@ -46,6 +47,7 @@ type site struct {
 	// keepRequest and keepResponse say that parts of the audit log may want the bodies.
 	keepRequest, keepResponse bool
 	signature                 string
+	ioTimeout                 time.Duration // of one read of a body
 }
 
 type limits struct {
@@ -76,6 +78,7 @@ func (g *Gate) newTable(s Sites) (*table, error) {
 	}
 	errs = append(errs, g.secureTable(t))
 	main := s.Config.Main.Timeouts
+	t.ioTimeout = firstPositive(main.Request, time.Minute)
 	t.headTimeout, t.idleTimeout, t.keepAliveOff = 20*time.Second, 15*time.Second, main.KeepAliveOff
 	if main.Request > 0 {
 		t.headTimeout = min(main.Request, time.Minute)
@@ -88,7 +91,7 @@ func (g *Gate) newTable(s Sites) (*table, error) {
 
 func (g *Gate) newSite(in Site) (*site, error) {
 	h := in.Host
-	s := &site{Site: in, paths: h.Paths, reverses: h.Reverses, limits: newLimits(h)}
+	s := &site{Site: in, paths: h.Paths, reverses: h.Reverses, limits: newLimits(h), ioTimeout: firstPositive(h.Timeouts.Request, time.Minute)}
 	if in.Engine != nil {
 		s.settings = in.Engine.Settings()
 		for _, r := range in.Engine.Rules() {

@@ -34,8 +34,8 @@ func builtinFolder() *folder {
 
 // serveFile answers from files.
 func (x *exchange) serveFile() {
-	if m := x.r.Method; m != http.MethodGet && m != http.MethodHead {
-		x.w.Header().Set("Allow", "GET, HEAD, OPTIONS")
+	if m := x.r.Method; m != http.MethodGet && m != http.MethodHead && m != http.MethodPost {
+		x.w.Header().Set("Allow", "GET, HEAD, POST, OPTIONS")
 		if m == http.MethodOptions {
 			x.w.Header().Set("Content-Length", "0")
 			x.WriteHeader(http.StatusOK)
@@ -194,6 +194,7 @@ func refuseLinks(name string) error {
 
 func (x *exchange) sendFile(f file, info fs.FileInfo) {
 	h := x.w.Header()
+	h["Content-Type"] = nil // no type rather than a guess
 	if t := x.contentType(info.Name()); t != "" {
 		h.Set("Content-Type", t)
 	}

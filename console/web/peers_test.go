@@ -5,14 +5,11 @@ package web
 import (
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -23,61 +20,41 @@ import (
 	"github.com/trapline/trapline/console/store"
 )
 
-// chromium runs a headless browser on address and returns what it prints on standard output.
-func chromium(t *testing.T, address string, args ...string) string {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Skip("SKIPPED: chromium is not installed")
+// withDecisions gives a console a page of decisions.
+func withDecisions(cfg *Config) {
+	now := time.Now()
+	cfg.Version = "0.1.0"
+	cfg.Decisions = func(context.Context) ([]Decision, error) {
+		return []Decision{
+			{Value: netip.MustParsePrefix("192.0.2.3/32"), Type: "ban", Scenario: "ip.malicious_client", Origin: "honeytrap", Created: now.Add(-3 * time.Minute), Until: now.Add(23 * time.Hour)},
+			{Value: netip.MustParsePrefix("2001:db8:5::/64"), Type: "watch", Scenario: "fake form field filled", Origin: "east-1", Created: now.Add(-2 * time.Hour), Until: now.Add(40 * time.Minute)},
+		}, nil
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, path, append([]string{
-		"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-		"--disable-component-update", "--disable-sync", "--hide-scrollbars", "--user-data-dir=" + t.TempDir(),
-	}, append(args, address)...)...)
-	var errs strings.Builder
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("chromium: %v\n%s", err, errs.String())
-	}
-	return string(out)
+	cfg.Unban = func(context.Context, netip.Addr) error { return nil }
 }
 
-// asAdmin serves the console with the session of its user in every request, and
-// counts requests for anything called pwned: only a payload that ran asks for it.
-func asAdmin(t *testing.T, c *console) (srv *httptest.Server, pwned *atomic.Int32) {
-	t.Helper()
-	token, err := c.control.NewSession(t.Context(), "admin", netip.MustParseAddr("127.0.0.1"), "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pwned = new(atomic.Int32)
-	srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.Contains(r.URL.Path, "pwned") {
+// countPwned counts requests for anything called pwned: only a payload that ran asks for it.
+func countPwned(c *console) *atomic.Int32 {
+	pwned := new(atomic.Int32)
+	inner := c.Config.Handler
+	c.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/pwned" {
 			pwned.Add(1)
 		}
-		if !strings.HasPrefix(r.URL.Path, "/sign-in") {
-			r.AddCookie(&http.Cookie{Name: "trapline-" + sessionCookie, Value: token})
-		}
-		c.Config.Handler.ServeHTTP(w, r)
-	}))
-	t.Cleanup(func() {
-		srv.CloseClientConnections()
-		srv.Close()
+		inner.ServeHTTP(w, r)
 	})
-	return srv, pwned
+	return pwned
 }
 
-// TestNoPayloadRunsInABrowser opens the pages that show hostile fields in chromium.
+// TestNoPayloadRunsInABrowser opens every page that shows hostile fields.
 func TestNoPayloadRunsInABrowser(t *testing.T) {
-	c := startConsole(t, nil)
+	c := startConsole(t, withDecisions)
+	pwned := countPwned(c)
 	insertHostile(t, c)
-	srv, pwned := asAdmin(t, c)
+	b := startBrowser(t)
 	// The net must hold: a page that runs the payload is seen.
 	trap := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.Contains(r.URL.Path, "pwned") {
+		if r.URL.Path == "/pwned" {
 			pwned.Add(1)
 			return
 		}
@@ -85,48 +62,99 @@ func TestNoPayloadRunsInABrowser(t *testing.T) {
 		fmt.Fprint(w, payloads()[0], payloads()[1])
 	}))
 	defer trap.Close()
-	chromium(t, trap.URL, "--dump-dom", "--virtual-time-budget=2000")
-	if pwned.Load() == 0 {
-		t.Fatal("the test does not see a payload that runs")
+	b.open(trap.URL)
+	for end := time.Now().Add(10 * time.Second); pwned.Load() == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the test does not see a payload that runs")
+		}
 	}
 	pwned.Store(0)
-	paths := []string{"/events", "/sensors"}
-	for i := range payloads() {
-		paths = append(paths, "/events/east-1/hostile-"+string(rune('a'+i)))
+	b.signIn(c)
+	b.mu.Lock()
+	b.events = nil
+	b.mu.Unlock()
+	paths := []string{"/events", "/sensors", "/decisions", "/account"}
+	for i, p := range payloads() {
+		id := "hostile-" + string(rune('a'+i))
+		paths = append(paths, "/events/east-1/"+id, eventURL(p, id), with(&store.Filter{}, "q", p), with(&store.Filter{}, "sensor", p))
 	}
 	for _, path := range paths {
-		dom := chromium(t, srv.URL+path, "--dump-dom", "--timeout=2500")
-		if !strings.Contains(dom, "Trapline") {
-			t.Errorf("%s: %s", path, dom)
+		b.open(c.URL + path)
+		// Whatever waits for a mouse, a click or an opened fold gets it.
+		b.eval(`document.querySelectorAll('details').forEach(d => d.open = true);
+			document.querySelectorAll('main *').forEach(e => { e.dispatchEvent(new MouseEvent('mouseover', {bubbles: true})); e.dispatchEvent(new FocusEvent('focus')) })`)
+		if !strings.Contains(b.eval("document.title"), "Trapline") {
+			t.Errorf("%s: title %s", path, b.eval("document.title"))
 		}
 		if n := pwned.Load(); n > 0 {
 			t.Fatalf("%s: a payload ran", path)
 		}
 	}
+	if text := b.complaints(); text != "" {
+		t.Errorf("the pages made the browser complain: %s", text)
+	}
 }
 
-// TestRowsArriveInABrowser: a page that is open gets an event which comes after it was loaded.
+// TestRowsArriveInABrowser: a page that is open gets an event within a second of its
+// commit, stops when told to, and goes on by polling when streams are refused.
 func TestRowsArriveInABrowser(t *testing.T) {
 	c := startConsole(t, nil)
-	srv, pwned := asAdmin(t, c)
-	inner := srv.Config.Handler
-	srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// The browser prints the page when its load is complete: an image that comes late holds that up.
-		if strings.HasSuffix(r.URL.Path, "/icon.svg") {
-			time.Sleep(2 * time.Second)
-		}
-		if r.URL.Path == "/events/live" {
-			time.AfterFunc(200*time.Millisecond, func() {
-				record := testRecord(4711)
-				record.RequestHead = []byte("GET /late-<img/src=/pwned> HTTP/1.1\r\n")
-				c.store.Insert(context.Background(), []store.Event{{Sensor: "s", Entry: audit.AppendNative(nil, record), Record: record}})
-			})
+	pwned := countPwned(c)
+	refused := new(atomic.Bool)
+	inner := c.Config.Handler
+	c.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/events/live" && refused.Load() {
+			http.Error(w, "no stream", http.StatusServiceUnavailable)
+			return
 		}
 		inner.ServeHTTP(w, r)
 	})
-	dom := chromium(t, srv.URL+"/events", "--dump-dom", "--timeout=4000")
-	if !strings.Contains(dom, "/late-&lt;img/src=/pwned&gt;") || !strings.Contains(dom, "Live") || pwned.Load() > 0 {
-		t.Error(dom)
+	b := startBrowser(t)
+	b.signIn(c)
+	insert := func(n int) {
+		record := testRecord(n)
+		record.RequestHead = fmt.Appendf(nil, "GET /late-%d-<img/src=/pwned> HTTP/1.1\r\n", n)
+		c.insert(record)
+	}
+	b.until("document.getElementById('live').textContent === 'Live'")
+	start := time.Now()
+	insert(1)
+	b.until("document.getElementById('rows').textContent.includes('/late-1-<img/src=/pwned>')")
+	t.Logf("a row took %s to the page", time.Since(start).Round(time.Millisecond))
+	if got := b.eval("document.getElementById('empty').hidden + ' ' + document.querySelectorAll('#rows img').length"); got != "true 0" {
+		t.Error(got)
+	}
+	b.eval("document.getElementById('live').click()")
+	b.until("document.getElementById('live').textContent === 'Paused'")
+	insert(2)
+	b.eval("document.getElementById('live').click()")
+	b.until("document.getElementById('rows').textContent.includes('/late-2-')")
+	refused.Store(true)
+	b.open(c.URL + "/events")
+	insert(3)
+	b.until("document.getElementById('rows').textContent.includes('/late-3-')")
+	if got := b.eval("document.querySelectorAll('#rows tr').length"); got != "3" || pwned.Load() > 0 {
+		t.Errorf("%s rows, %d pwned", got, pwned.Load())
+	}
+}
+
+// TestPagesFitAPhone: nothing is wider than the window, whatever an attacker wrote.
+func TestPagesFitAPhone(t *testing.T) {
+	c := startConsole(t, withDecisions)
+	insertHostile(t, c)
+	record := testRecord(1)
+	record.RequestHead = []byte("GET /" + strings.Repeat("a", 3000) + " HTTP/1.1\r\nHost: " + strings.Repeat("h", 300) + "\r\nUser-Agent: " + strings.Repeat("u", 900) + "\r\n")
+	record.RequestBody = make([]byte, 3000)
+	c.insert(record)
+	b := startBrowser(t)
+	b.signIn(c)
+	b.size(360, 740, false)
+	for _, path := range []string{"/events", "/events/east-1/id-1", "/events/east-1/hostile-k", "/sensors", "/decisions", "/account"} {
+		b.open(c.URL + path)
+		b.eval("document.querySelectorAll('details').forEach(d => d.open = true)")
+		if wide := b.eval("document.documentElement.scrollWidth"); wide != "360" {
+			t.Errorf("%s is %s pixels wide: %s", path, wide, b.eval(`[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > 361 && !e.closest('.scroll')).slice(0, 5).map(e => e.outerHTML.slice(0, 120)).join('\n')`))
+		}
 	}
 }
 
@@ -137,61 +165,47 @@ func TestPictures(t *testing.T) {
 		t.Skip("TRAPLINE_PICTURES names no folder")
 	}
 	now := time.Now()
-	c := startConsole(t, func(cfg *Config) {
-		cfg.Version = "0.1.0"
-		cfg.Decisions = func(context.Context) ([]Decision, error) {
-			return []Decision{
-				{Value: netip.MustParsePrefix("192.0.2.3/32"), Type: "ban", Scenario: "ip.malicious_client", Origin: "honeytrap", Created: now.Add(-3 * time.Minute), Until: now.Add(23 * time.Hour)},
-				{Value: netip.MustParsePrefix("2001:db8:5::/64"), Type: "watch", Scenario: "fake form field filled", Origin: "east-1", Created: now.Add(-2 * time.Hour), Until: now.Add(40 * time.Minute)},
-			}, nil
-		}
-		cfg.Unban = func(context.Context, netip.Addr) error { return nil }
-	})
-	srv, _ := asAdmin(t, c)
-	shoot := func(name, path, size string, args ...string) {
-		chromium(t, srv.URL+path, append(args, "--timeout=1500", "--window-size="+size, "--screenshot="+filepath.Join(dir, name+".png"))...)
-	}
-	shoot("empty", "/events", "1280,800")
-	// chromium cannot send a form from its command line: the answer to one is served as a page.
-	c.signIn()
-	_, fresh := c.do("POST", "/sensors", url.Values{"token": {c.token("/sensors")}, "name": {"south-3"}})
-	inner := srv.Config.Handler
-	srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/fresh" {
-			inner.ServeHTTP(w, r)
-			return
-		}
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		io.WriteString(w, fresh)
-	})
-	shoot("fresh", "/fresh", "1280,900")
-	shoot("signin", "/sign-in", "1280,800")
-	picture := pictureRecords(now)
-	for i, r := range picture {
+	c := startConsole(t, withDecisions)
+	b := startBrowser(t)
+	b.size(1280, 800, false)
+	b.open(c.URL + "/sign-in")
+	b.picture(filepath.Join(dir, "signin.png"))
+	b.signIn(c)
+	b.picture(filepath.Join(dir, "empty.png"))
+	b.open(c.URL + "/sensors")
+	b.eval("document.getElementById('name').value = 'south-3'; window.leaving = true; document.querySelector('form.add button').click()")
+	b.until("!window.leaving && document.querySelectorAll('.copy').length === 2")
+	b.picture(filepath.Join(dir, "fresh.png"))
+	records := pictureRecords(now)
+	for i, r := range records {
 		if _, err := c.store.Insert(t.Context(), []store.Event{{Sensor: []string{"local", "east-1", "west-2"}[i%3], Entry: audit.AppendNative(nil, r), Record: r}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	insertHostile(t, c)
-	c.control.AddSensor(t.Context(), "east-1")
-	c.control.SetSensor(t.Context(), "honeypot-sensor", "test1234")
-	for _, scheme := range []string{"", "dark-"} {
-		var args []string
-		if scheme != "" {
-			args = []string{"--blink-settings=preferredColorScheme=0"}
+	if _, err := c.control.AddSensor(t.Context(), "east-1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.control.SetSensor(t.Context(), "honeypot-sensor", "test1234"); err != nil {
+		t.Fatal(err)
+	}
+	shoot := func(prefix string) {
+		for name, path := range map[string]string{
+			"events": "/events", "filter": "/events?port=8000&client=192.0.2.0/24&status=9999", "event": "/events/local/" + records[0].ID,
+			"decisions": "/decisions", "sensors": "/sensors", "account": "/account",
+		} {
+			b.open(c.URL + path)
+			b.picture(filepath.Join(dir, prefix+name+".png"))
 		}
-		shoot(scheme+"events", "/events?to="+timeText(now.Add(-time.Minute)), "1280,1100", args...)
-		shoot(scheme+"filter", "/events?port=8000&client=192.0.2.0/24&status=9999", "1280,900", args...)
-		shoot(scheme+"event", "/events/local/"+picture[0].ID, "1280,1900", args...)
-		shoot(scheme+"hostile", "/events", "1280,1100", args...)
-		shoot(scheme+"decisions", "/decisions", "1280,600", args...)
-		shoot(scheme+"sensors", "/sensors", "1280,700", args...)
-		shoot(scheme+"account", "/account", "1280,700", args...)
 	}
-	shoot("hostile-event", "/events/east-1/hostile-k", "1280,2000")
-	for name, path := range map[string]string{"events": "/events?to=" + timeText(now.Add(-time.Minute)), "event": "/events/local/" + picture[0].ID, "sensors": "/sensors", "decisions": "/decisions"} {
-		shoot("phone-"+name, path, "500,1500")
-	}
+	shoot("")
+	b.size(1280, 900, true)
+	shoot("dark-")
+	b.size(390, 844, false)
+	shoot("phone-")
+	b.size(1280, 900, false)
+	insertHostile(t, c)
+	b.open(c.URL + "/events")
+	b.picture(filepath.Join(dir, "hostile.png"))
 }
 
 // pictureRecords are two days of what a trap sees.

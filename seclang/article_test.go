@@ -158,3 +158,74 @@ func TestArticleExplicit(t *testing.T) {
 		t.Errorf("malicious_client = %q", x)
 	}
 }
+
+// TestArticleWithCRS puts the article's rules before and after the whole of CRS, as installed and as the module has it.
+func TestArticleWithCRS(t *testing.T) {
+	sets := map[string][]seclang.Directive{"crs 4": crs4Config(t, strings.ReplaceAll(setup4, "PL", "1")).Directives}
+	if ds, err := seclang.Load("/etc/modsecurity/modsecurity.conf-recommended", "/etc/modsecurity/crs/crs-setup.conf", "/usr/share/modsecurity-crs/rules/*.conf"); err == nil {
+		sets["crs 3"] = append(ds, lex(t, "on.conf", "SecRuleEngine On")...)
+	}
+	data := crs4Config(t, "").ReadFile
+	for name, crs := range sets {
+		ours := lex(t, "honeypot.conf", articleRules)
+		for order, ds := range map[string][]seclang.Directive{
+			"before": append(append([]seclang.Directive{}, ours...), crs...),
+			"after":  append(append([]seclang.Directive{}, crs...), ours...),
+		} {
+			t.Run(name+"/"+order, func(t *testing.T) {
+				cfg := seclang.Config{Directives: ds, Collections: store(t), Defaults: seclang.Defaults{Article: true}}
+				if name == "crs 4" {
+					cfg.ReadFile = data
+				}
+				site := compile(t, cfg)
+				cfg.Honeytrap = true
+				trap := compile(t, cfg)
+				scanner := "GET /?id=1'+union+select+1 HTTP/1.1\r\nHost: www.example1.com\r\nUser-Agent: sqlmap/1.7\r\nAccept: */*\r\n\r\n"
+				visitor := "GET / HTTP/1.1\r\nHost: www.example1.com\r\nUser-Agent: " + browser + "\r\nAccept: */*\r\n\r\n"
+				if st, r := get(site, conn("192.0.2.1", 80), visitor); st != 200 {
+					t.Fatalf("a visitor gets %d: %+v", st, r.Matches)
+				}
+				st, r := get(trap, conn("192.0.2.1", 8000), scanner)
+				if st != 403 {
+					t.Errorf("the trap answers %d", st)
+				}
+				tagged := false
+				for _, m := range r.Matches {
+					tagged = tagged || m.ID == 999004
+				}
+				if !tagged {
+					t.Error("999004 is not in the record")
+				}
+				if st, r := get(site, conn("192.0.2.1", 80), visitor); st != 403 || r.Matches[len(r.Matches)-1].ID != 999005 && r.Action.Phase != 2 {
+					t.Errorf("the tagged client with another User-Agent gets %d", st)
+				}
+				if st, _ := get(site, conn("192.0.2.2", 80), visitor); st != 200 {
+					t.Errorf("another visitor gets %d", st)
+				}
+				if n := len(site.Assumptions()); n != 3 && n != 2 {
+					t.Errorf("%d assumptions: %v", n, site.Assumptions())
+				}
+			})
+		}
+	}
+}
+
+// TestBareConnection is a connection without a request: Touch tags, and the record has the match all the same.
+func TestBareConnection(t *testing.T) {
+	s := store(t)
+	trap := compile(t, seclang.Config{Collections: s, Honeytrap: true, Defaults: seclang.Defaults{Article: true}}, articleRules)
+	tx := trap.NewTransaction(conn("192.0.2.1", 8000))
+	defer tx.Close()
+	tx.Logging()
+	tx.Commit()
+	var r audit.Record
+	tx.Fill(&r)
+	if len(r.Matches) != 1 || r.Matches[0].ID != 999004 {
+		t.Errorf("matches: %+v", r.Matches)
+	}
+	if v, ok := s.Load("ip", "192.0.2.1", trap.Now()); !ok {
+		t.Error("no record")
+	} else if x, _ := v.Get("malicious_client"); x != "1" {
+		t.Errorf("malicious_client = %q", x)
+	}
+}

@@ -108,15 +108,15 @@ func (tx *Transaction) touch(starter *rule) {
 	}
 }
 
-// missedConnectionRules runs connection rules of phases that an interruption kept from running: on a host without
-// legitimate visitors the match belongs into the record, whatever denied the request first.
+// missedConnectionRules runs connection rules of phases that an interruption, or a connection without a request, kept
+// from running: on a host without legitimate visitors the match belongs into the record.
 func (tx *Transaction) missedConnectionRules() {
-	if tx.interruption == nil || tx.mode == ModeOff {
+	if tx.mode == ModeOff {
 		return
 	}
 	was := tx.phase
 	for _, r := range tx.e.touch {
-		if r.phase == 5 || tx.hasFired(r) || tx.ctl.removed.has(r.index) {
+		if r.phase == 5 || tx.interruption == nil && tx.phaseDone[r.phase] || tx.hasFired(r) || tx.ctl.removed.has(r.index) {
 			continue
 		}
 		tx.phase = 5 // no further disruptive action

@@ -96,6 +96,7 @@ func (e *Engine) NewTransaction(c Conn) *Transaction {
 		tx = &Transaction{sources: make([]sourceCache, len(e.sources)), groups: make([]groupCache, e.groups)}
 		tx.tx.slots = make([]txVar, len(e.txNames))
 		tx.cells.reset()
+		tx.result.Inspect, tx.result.Expand, tx.result.Document = tx.inspect, tx.expandText, tx.document
 	}
 	tx.start(e, c)
 	return tx
@@ -106,7 +107,6 @@ func (tx *Transaction) start(e *Engine, c Conn) {
 		c.Client = c.Peer
 	}
 	tx.e, tx.conn, tx.closed = e, c, false
-	tx.result.Inspect, tx.result.Expand = tx.inspect, tx.expandText
 	tx.began = c.Time
 	if tx.began.IsZero() {
 		tx.began = e.now()
@@ -174,7 +174,8 @@ func (tx *Transaction) reset() {
 	tx.matched = keep.matched
 	tx.matched.reset()
 	tx.request.reuse(&keep.request)
-	tx.result = operator.Result{Captures: keep.result.Captures[:0]}
+	tx.result = keep.result
+	tx.result.Reset()
 }
 
 func clientAddr(c Conn) string { return c.Client.Addr().Unmap().WithZone("").String() }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/trapline/trapline/seclang/body"
+	"github.com/trapline/trapline/seclang/operator"
 )
 
 // bodyScalar are the variables about the request body and its parsing.
@@ -211,4 +212,14 @@ func (tx *Transaction) eachXML(s *source, yield func(key, val string)) {
 	for i := range found {
 		yield(s.sel.key, found[i].Value)
 	}
+}
+
+// document is what @validateDTD and @validateSchema look at.
+func (tx *Transaction) document() operator.Document {
+	q := &tx.request
+	d := operator.Document{Text: tx.bodyText(), Failed: q.err != ""}
+	if q.parsed != nil && q.parsed.Processor == "XML" {
+		d.Parsed, d.WellFormed = true, q.err == ""
+	}
+	return d
 }

@@ -63,11 +63,13 @@ func oneWord(s string) bool {
 	return !letters || s[0] > '9'
 }
 
-// plainText reports whether s has nothing that could end an attribute or a
-// text of HTML: libinjection then reads all of it as one value.
+// plainText reports whether s has nothing that could end a value of HTML or
+// begin one: libinjection sees a value that belongs to no attribute, or names
+// of attributes without values, and neither is XSS to it.
 func plainText(s string) bool {
 	for i := 0; i < len(s); i++ {
-		if c := s[i]; !isWord(c) && c != '.' && c != '-' {
+		switch s[i] {
+		case '<', '>', '=', '"', '\'', '`':
 			return false
 		}
 	}

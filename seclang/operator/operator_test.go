@@ -257,17 +257,23 @@ func TestShortcutsOfInjection(t *testing.T) {
 		version current_user onerror onload javascript vbscript data style iframe script xmlns x n b q u e nq bq 0x41 1e5 1union`)
 	r := rand.New(rand.NewPCG(1, 1))
 	const letters = "abcdefghijklmnopqrstuvwxyzABCXNEUQ0123456789__.-"
+	const signs = " \t\n\x00\x0b\x0c\r/!?:;&#%()[]{}*+,-.@\\^|~\xa0\xff"
 	for _, w := range words {
 		check(w)
 		check(strings.ToUpper(w))
 	}
 	for range 200000 {
 		var b strings.Builder
-		for range 1 + r.IntN(4) {
-			if r.IntN(3) == 0 {
+		for range 1 + r.IntN(6) {
+			switch r.IntN(4) {
+			case 0:
 				b.WriteString(words[r.IntN(len(words))])
-			} else {
+			case 1:
 				b.WriteByte(letters[r.IntN(len(letters))])
+			case 2:
+				b.WriteByte(signs[r.IntN(len(signs))])
+			default:
+				b.WriteString([]string{"onload", "javascript:", " style ", "/onerror/", "xmlns:x", "import", "entity", "&#61;", "--", "![cdata["}[r.IntN(10)])
 			}
 		}
 		check(b.String())

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // byteRange is @validateByteRange: it matches values with a byte outside the ranges.
@@ -100,6 +101,9 @@ type utf8Encoding struct{}
 func newUTF8Encoding(string, Env) (Operator, error) { return utf8Encoding{}, nil }
 
 func (utf8Encoding) Match(in, _ string, m *Result) bool {
+	if utf8.ValidString(in) {
+		return false
+	}
 	for i := 0; i < len(in); {
 		n, fault := utf8Char(in[i:])
 		if fault != "" {

@@ -110,18 +110,7 @@ func replaceComments(s string) (string, bool) {
 // cmdLine undoes what shells ignore: drops \ " ' ^, makes one blank of runs of
 // blank , ; tab and line ends, none of one before / or (, and lowers letters.
 func cmdLine(s string) (string, bool) {
-	i, blank := 0, false
-	for ; i < len(s); i++ {
-		c := s[i]
-		if c == ' ' && !blank {
-			blank = true
-			continue
-		}
-		if blank && (c == '/' || c == '(') || strings.IndexByte("\"'\\^ ,;\t\r\n", c) >= 0 || c >= 'A' && c <= 'Z' {
-			break
-		}
-		blank = false
-	}
+	i, blank := cmdLinePlain(s)
 	if i == len(s) {
 		return s, false
 	}
@@ -146,4 +135,30 @@ func cmdLine(s string) (string, bool) {
 		}
 	}
 	return finish(s, b)
+}
+
+// cmdLinePlain is how much of the start of s cmdLine leaves alone, and whether that ends in a blank.
+func cmdLinePlain(s string) (n int, blank bool) {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case c >= 'a' && c <= 'z' || c >= '0' && c <= '9':
+			blank = false
+		case c == ' ' && !blank:
+			blank = true
+		case c >= 'A' && c <= 'Z':
+			return i, blank
+		default:
+			switch c {
+			case '/', '(':
+				if blank {
+					return i, blank
+				}
+			case '"', '\'', '\\', '^', ' ', ',', ';', '\t', '\r', '\n':
+				return i, blank
+			}
+			blank = false
+		}
+	}
+	return len(s), blank
 }

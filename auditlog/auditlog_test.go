@@ -277,20 +277,3 @@ func TestCancelled(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func BenchmarkWriteSerial(b *testing.B) {
-	w, err := Open(Config{Log: filepath.Join(b.TempDir(), "log")})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer w.Close()
-	r := record("a")
-	b.SetParallelism(32)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			if err := w.Write(b.Context(), r); err != nil {
-				b.Error(err)
-			}
-		}
-	})
-}

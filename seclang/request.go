@@ -28,10 +28,11 @@ type request struct {
 	requestBody
 }
 
-// Limits on what a head may hold beyond what servers let through already.
+// Limits on what a head may hold beyond what servers let through already: more than fit into 64 KiB. What is left out
+// without a sign hides an attack behind padding.
 const (
-	maxHeaders = 1000
-	maxCookies = 1000
+	maxHeaders = 1 << 14
+	maxCookies = 1 << 15
 )
 
 func (q *request) reuse(old *request) {
@@ -171,7 +172,7 @@ func parseCookies(dst []field, s string, set *Settings) []field {
 		} else {
 			one, s = s, ""
 		}
-		one = strings.TrimLeft(one, " \t")
+		one = trimControls(one)
 		if one == "" {
 			continue
 		}
@@ -182,9 +183,21 @@ func parseCookies(dst []field, s string, set *Settings) []field {
 			}
 			value = strings.Trim(value, `"`)
 		}
-		dst = append(dst, field{strings.TrimRight(name, " \t"), strings.TrimRight(value, " \t")})
+		dst = append(dst, field{trimControls(name), trimControls(value)})
 	}
 	return dst
+}
+
+// trimControls takes blanks and control characters from both ends of a cookie's name or value. Back ends take away
+// more than blanks: what is "a\v" to the rules must not be "a" to them (GHSA-g4qm-m288-5cp9).
+func trimControls(s string) string {
+	for s != "" && (s[0] <= ' ' || s[0] == 0x7f) {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] <= ' ' || s[len(s)-1] == 0x7f) {
+		s = s[:len(s)-1]
+	}
+	return s
 }
 
 // header returns the value of the first header of that name.

@@ -45,10 +45,9 @@ func (b *requestBody) close() error {
 
 // chooseProcessor picks the processor by the Content-Type; ctl:requestBodyProcessor may change it in phase 1.
 func (tx *Transaction) chooseProcessor() {
-	ct := tx.request.header("Content-Type")
-	mime, _, _ := strings.Cut(ct, ";")
-	switch mime = lower(strings.TrimSpace(mime)); {
-	case mime == "application/x-www-form-urlencoded":
+	// Only the beginning counts, as in mod_security2: PHP takes "application/x-www-form-urlencoded, x" for a form too.
+	switch mime := lower(strings.TrimSpace(tx.request.header("Content-Type"))); {
+	case strings.HasPrefix(mime, "application/x-www-form-urlencoded"):
 		tx.ctl.processor = "URLENCODED"
 	case strings.HasPrefix(mime, "multipart/form-data"):
 		tx.ctl.processor = "MULTIPART"

@@ -84,12 +84,12 @@ const (
 // Limits bounds what ReadHead keeps. Zero fields mean the defaults.
 type Limits struct {
 	Head    int // bytes of the head, 64 KiB
-	Headers int // header lines that are split into Headers, 1000; Raw keeps the rest
+	Headers int // header lines that are split into Headers, 16,384; Raw keeps the rest
 }
 
 const (
 	defaultHead    = 64 << 10
-	defaultHeaders = 1000
+	defaultHeaders = 1 << 14 // more than fit into the default of Head
 	// leadingBytes is how much CR and LF is skipped before a request line.
 	leadingBytes = 64
 )

@@ -41,7 +41,7 @@ func trapDirectives() []spec {
 			b.cfg.Trap.Console, b.cfg.Trap.ConsoleNames = d.Args[0], d.Args[1:]
 		}},
 		{"TrapData", inMain, 1, 1, "a folder", func(b *builder, _ *scope, d seclang.Directive) { b.cfg.Trap.Data = b.cfg.path(d.Args[0]) }},
-		{"TrapStore", inMain, 2, 2, "events or control, and where they live", (*builder).trapStore},
+		{"TrapStore", inMain, 2, 4, "events or control, where they live, and perhaps age= and size=", (*builder).trapStore},
 		{"TrapReport", inMain, 1, -1, "a console's URL, and user=, password=, token=, protocol=, insecure", func(b *builder, _ *scope, d seclang.Directive) {
 			if p, ok := b.peer(d); ok {
 				b.cfg.Trap.Report = append(b.cfg.Trap.Report, p)
@@ -76,11 +76,28 @@ func (b *builder) trapStore(_ *scope, d seclang.Directive) {
 	scheme, _, _ := strings.Cut(where, "://")
 	for _, s := range schemes {
 		if s == strings.ToLower(scheme) {
-			b.cfg.Trap.Store = append(b.cfg.Trap.Store, Store{What: what, URL: where, File: d.File, Line: d.Line})
+			store := Store{What: what, URL: where, File: d.File, Line: d.Line}
+			b.storeLimits(&store, d)
+			b.cfg.Trap.Store = append(b.cfg.Trap.Store, store)
 			return
 		}
 	}
 	b.errorf(d, "TrapStore %s: found %q, expected sqlite or %s://user:password@host/database", what, where, schemes[1])
+}
+
+// storeLimits reads age=90d and size=10G.
+func (b *builder) storeLimits(s *Store, d seclang.Directive) {
+	for _, arg := range d.Args[2:] {
+		key, value, _ := strings.Cut(arg, "=")
+		switch strings.ToLower(key) {
+		case "age":
+			s.MaxAge = b.duration(d, value, 24*time.Hour)
+		case "size":
+			s.MaxBytes = b.size(d, value)
+		default:
+			b.errorf(d, "TrapStore: found %q, expected age=90d or size=10G", arg)
+		}
+	}
 }
 
 func (b *builder) peer(d seclang.Directive) (Peer, bool) {

@@ -111,7 +111,14 @@ func (t *Trap) dump(w io.Writer) {
 		fmt.Fprintf(w, "data %s\n", t.Data)
 	}
 	for _, s := range t.Store {
-		fmt.Fprintf(w, "store %s %s\n", s.What, redacted(s.URL))
+		limits := ""
+		if s.MaxAge > 0 {
+			limits += " for " + s.MaxAge.String()
+		}
+		if s.MaxBytes > 0 {
+			limits += fmt.Sprintf(" up to %d MiB", s.MaxBytes>>20)
+		}
+		fmt.Fprintf(w, "store %s %s%s\n", s.What, redacted(s.URL), limits)
 	}
 	for _, p := range t.Report {
 		fmt.Fprintf(w, "report %s as %s by %s\n", redacted(p.URL), p.User, p.Protocol)

@@ -290,8 +290,11 @@ type Trap struct {
 type Store struct {
 	What string // "events" or "control"
 	URL  string // sqlite, clickhouse://..., postgres://...
-	File string
-	Line int
+	// MaxAge and MaxBytes bound what is kept (age=90d size=10G); 0 = not given.
+	MaxAge   time.Duration
+	MaxBytes int64
+	File     string
+	Line     int
 }
 
 // Peer is another console: one to report to, or to follow.

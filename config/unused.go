@@ -25,7 +25,7 @@ func unusedDirectives() []unused {
 		"CoreDumpDirectory", "EnableMMAP", "EnableSendfile", "SendBufferSize", "ReceiveBufferSize", "ReadBufferSize", "FlushMaxThreshold", "FlushMaxPipelined",
 		"EnableExceptionHook", "SSLSessionCache", "SSLSessionCacheTimeout", "SSLRandomSeed", "SSLMutex", "SSLPassPhraseDialog", "SSLStaplingCache")
 	add("start it as the user it shall run as (systemd: User=)", silent, accepted, "User", "Group", "SuexecUserGroup", "ChrootDir", "Suexec")
-	add("the service manager knows the process", silent, accepted, "PidFile")
+	add("the service manager knows the process", silent, accepted, "PidFile", "DefaultRuntimeDir")
 	add("names of clients are not looked up", silent, accepted, "HostnameLookups", "IdentityCheck", "IdentityCheckTimeout", "DNSTimeout")
 	add("the answer names the server as SecServerSignature says", silent, accepted, "ServerTokens", "ServerSignature")
 	add("TRACE is always refused", silent, accepted, "TraceEnable")
@@ -62,8 +62,13 @@ func unusedDirectives() []unused {
 	add("certificates of clients are not asked for", warns, accepted, "SSLCACertificateFile", "SSLCACertificatePath", "SSLCADNRequestFile", "SSLCARevocationFile", "SSLCARevocationPath", "SSLCARevocationCheck",
 		"SSLVerifyDepth", "SSLUserName", "SSLProxyCACertificateFile", "SSLProxyMachineCertificateFile")
 	add("expiry dates are not added; use Header set Cache-Control", warns, accepted, "ExpiresActive", "ExpiresByType", "ExpiresDefault")
-	add("programs are not run here; put the application behind ProxyPass", warns, accepted, "AddHandler", "SetHandler", "Action", "ScriptSock", "ScriptLog",
+	add("no handler of Apache's runs here; an application goes behind ProxyPass", warns, accepted, "AddHandler", "SetHandler", "Action", "ScriptSock", "ScriptLog",
 		"php_value", "php_flag", "php_admin_value", "php_admin_flag", "PHPIniDir", "WSGIDaemonProcess", "WSGIProcessGroup", "PassengerRoot", "PassengerRuby", "PassengerEnabled", "CGIMapExtension", "CGIPassAuth")
+	add("links inside pages are not rewritten", warns, accepted, "ProxyHTMLLinks", "ProxyHTMLEvents", "ProxyHTMLEnable", "ProxyHTMLURLMap", "ProxyHTMLMeta",
+		"ProxyHTMLExtended", "ProxyHTMLInterp", "ProxyHTMLDocType", "ProxyHTMLFixups", "ProxyHTMLBufSize", "ProxyHTMLCharsetOut", "ProxyHTMLStripComments")
+	add("upstreams speak HTTP", silent, accepted, "ProxyFtpDirCharset", "ProxyFtpEscapeWildcards", "ProxyFtpListOnWildcard", "ProxyExpressDBMType")
+	add("files cannot be written through the site", silent, accepted, "DAVLockDB", "DAVMinTimeout", "DAVDepthInfinity")
+	add("files cannot be written through the site; put a WebDAV server behind ProxyPass", silent, refused, "DAV")
 	add("user folders are not served", warns, accepted, "UserDir")
 	add("the PROXY protocol is not read; use RemoteIPHeader", silent, refused, "RemoteIPProxyProtocol", "RemoteIPProxyProtocolExceptions")
 	add("programs are not run here; put the application behind ProxyPass", silent, refused, "ScriptAlias", "ScriptAliasMatch", "WSGIScriptAlias", "FcgidWrapper")

@@ -32,13 +32,15 @@ func (b *builder) number(d seclang.Directive, arg string, least, most int64) int
 	return n
 }
 
-// size reads bytes with an optional K, M or G.
+// size reads bytes with an optional K, M, G or T, also written KB or KiB.
 func (b *builder) size(d seclang.Directive, arg string) int64 {
-	digits := strings.TrimRight(strings.TrimSuffix(strings.ToUpper(arg), "B"), "KMG")
-	unit := strings.TrimSuffix(strings.ToUpper(arg), "B")[len(digits):]
-	factor := map[string]int64{"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[unit]
+	upper := strings.ToUpper(arg)
+	digits := strings.TrimRight(upper, "KMGTIB")
+	factor, known := map[string]int64{
+		"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40,
+	}[strings.TrimSuffix(strings.TrimSuffix(upper[len(digits):], "B"), "I")]
 	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || factor == 0 || n < 0 || n > 1<<50/factor {
+	if err != nil || !known || n < 0 || n > 1<<50/factor {
 		b.errorf(d, "%s: found %q, expected a size such as 4096, 64K or 1M", d.Name, arg)
 		return 0
 	}

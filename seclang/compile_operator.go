@@ -58,6 +58,9 @@ func (c *compiler) compileOperator(r *rule) {
 			r.argOf = nil
 		}
 	}
+	if name == "inspectfile" && arg != "" {
+		arg = c.path(arg)
+	}
 	op, err := operator.New(r.opName, arg, c.envFor(r))
 	if err != nil {
 		if !operator.Known(r.opName) {

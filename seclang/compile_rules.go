@@ -148,7 +148,7 @@ func (c *compiler) compileOne(t *ruleText, starter *rule) *rule {
 	case ruleNormal:
 		c.compileOperator(r)
 	case ruleScript:
-		r.script = c.loadScript(t.arg)
+		r.script = c.loadScript(c.path(t.arg))
 	}
 	return r
 }

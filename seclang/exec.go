@@ -22,7 +22,7 @@ type execStep struct {
 
 func (c *compiler) newExec(arg string) (step, error) {
 	if strings.EqualFold(filepath.Ext(arg), ".lua") {
-		return &execStep{script: c.loadScript(arg)}, nil
+		return &execStep{script: c.loadScript(c.path(arg))}, nil
 	}
 	if c.cfg.NoExec {
 		return nil, errors.New("exec: programs are switched off here")

@@ -24,12 +24,11 @@ type script struct {
 }
 
 // loadScript compiles a Lua file once; runs share the code.
-func (c *compiler) loadScript(name string) *script {
+func (c *compiler) loadScript(path string) *script {
 	if c.cfg.NoLua {
 		c.fail(errors.New("scripts are switched off here"))
 		return nil
 	}
-	path := c.path(name)
 	text, err := c.cfg.ReadFile(path)
 	if err != nil {
 		c.fail(fmt.Errorf("read script %s: %w", path, err))

@@ -109,7 +109,7 @@ func (f *Filter) where(w *where) {
 		w.add("e.status BETWEEN ? AND ?", f.StatusFrom, f.StatusTo)
 	}
 	if f.JA4 != "" {
-		w.add("e.ja4 = ?", f.JA4)
+		w.add("e.ja4 = ? AND e.ja4 <> ''", f.JA4) // the second half lets the partial index serve
 	}
 	if f.Hash != 0 {
 		w.add("e.hash = ?", int64(f.Hash))

@@ -52,6 +52,8 @@ CREATE INDEX events_time ON events (time);
 CREATE INDEX events_client ON events (client, time);
 CREATE INDEX events_port ON events (port, time);
 CREATE INDEX events_sensor ON events (sensor, time);
+CREATE INDEX events_hash ON events (hash, time);
+CREATE INDEX events_ja4 ON events (ja4, time) WHERE ja4 <> '';
 CREATE TABLE entries (
 	seq INTEGER PRIMARY KEY,
 	entry BLOB NOT NULL

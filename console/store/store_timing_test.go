@@ -78,6 +78,8 @@ func BenchmarkList(b *testing.B) {
 		"commonText":     {Text: "mozilla"},
 		"rareText":       {Text: "shell-17.txt"},
 		"ruleAndText":    {Rule: 930112, Text: "windows"},
+		"hash":           {Hash: 1},
+		"ja4":            {JA4: "t13d1516h2_8daaf6152771_b186095e22b6"},
 		"noSuchMethod":   {Method: "PROPFIND"},
 		"noSuchKind":     {Kind: &connect},
 		"sensorNoStatus": {Sensor: "sensor-7", StatusFrom: 500, StatusTo: 599},

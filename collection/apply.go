@@ -6,6 +6,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/trapline/trapline/internal/durable"
@@ -66,7 +67,9 @@ func (s *Store) Watch(fn func(Event)) {
 // Changes are merged into the record as it is now, so concurrent transactions
 // lose nothing; TIMEOUT starts again and UPDATE_COUNTER moves by one. When
 // Apply returns, every later Load sees the result; the Ticket tells when the
-// disk has it. Without changes nothing happens.
+// disk has it. Without changes nothing happens. For a change that says again
+// what the record says (the same values, every end within two seconds) the
+// Ticket promises that and not UPDATE_COUNTER nor the seconds.
 func (s *Store) Apply(name, key string, timeout time.Duration, now time.Time, changes []Change) Ticket {
 	return s.apply(name, key, timeout, now, changes, 1)
 }
@@ -105,6 +108,11 @@ func (s *Store) apply(name, key string, timeout time.Duration, now time.Time, ch
 	sh.put(rec)
 	// Under the shard's lock, so that the log has the states of one record in the order in which they were in force.
 	ticket := s.append(name, rec)
+	if e.news || s.log == nil {
+		sh.last = ticket
+	} else {
+		ticket = s.again(sh, ticket)
+	}
 	sh.mu.Unlock()
 	if s.log != nil && s.log.Pending() > pendingLimit {
 		ticket.Begin() // nobody waits, and the next turn of Run is far
@@ -135,6 +143,49 @@ func (s *Store) append(name, rec string) durable.Ticket {
 	return s.log.AppendString(head, rec)
 }
 
+// A client that touches a trap a thousand times a second says the same thing a
+// thousand times. Its tag is on disk since the first time; what the others add
+// is UPDATE_COUNTER and a second or two of TIMEOUT and expiry. They are logged,
+// but their callers need not wait for an fsync of their own: it halves the
+// fsyncs of a scan. sameMoment is how many seconds later an end may be for that.
+const sameMoment = 2
+
+// again returns what the caller has to wait for after a change that is no news:
+// the newest change of the shard that was, if that is still on its way. t is the
+// ticket of the change itself; it is written within flushEvery. When the disk
+// does not keep up or has failed, the caller waits for t. The shard is locked.
+func (s *Store) again(sh *shard, t durable.Ticket) durable.Ticket {
+	if t.Ready() || s.log.Failures() > s.stored.Load() || !s.lag.bounded(s.log, t) {
+		return t
+	}
+	if sh.last.Ready() {
+		sh.last = durable.Ticket{}
+	}
+	return sh.last
+}
+
+// lag sees to it that changes which nobody waits for are not long on their way.
+type lag struct {
+	mu  sync.Mutex
+	seq uint64    // mu; a frame that was begun
+	at  time.Time // mu; when
+}
+
+// bounded begins the writing of t now and then. It is false when a write that was begun does not end.
+func (l *lag) bounded(log *durable.Log, t durable.Ticket) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	since := time.Since(l.at)
+	if log.Synced() <= l.seq {
+		return since < time.Second
+	}
+	if since > flushEvery {
+		l.seq, l.at = t.Seq, time.Now()
+		t.Begin()
+	}
+	return true
+}
+
 // put stores rec under its own key bytes, so that the map keeps neither the
 // caller's string alive (which may be a piece of a request) nor the record before.
 func (sh *shard) put(rec string) {
@@ -151,8 +202,9 @@ type editor struct {
 	head  head
 	vars  []variable
 	now   int64
-	size  int // of names and values
-	most  int // size must not grow past it
+	size  int  // of names and values
+	most  int  // size must not grow past it
+	news  bool // the record says something that it did not say before, see again
 	count *counters
 	room  [8]variable // most records have fewer
 }
@@ -176,10 +228,12 @@ func (e *editor) open(rec string, had bool, key string, timeout int64) {
 				vars = rest
 			}
 			e.head.updated = max(e.now, h.created)
+			e.news = e.head.updated-h.updated > sameMoment
 			return
 		}
 	}
 	e.head = head{key: key, created: e.now, updated: e.now, timeout: timeout}
+	e.news = true
 }
 
 func (e *editor) apply(c *Change) {
@@ -189,7 +243,9 @@ func (e *editor) apply(c *Change) {
 	}
 	if isBuiltin(c.Name) {
 		if c.Op == OpSet && strings.EqualFold(c.Name, "TIMEOUT") {
-			e.head.timeout = min(max(leadingInt(c.Text), 0), maxSeconds)
+			timeout := min(max(leadingInt(c.Text), 0), maxSeconds)
+			e.news = e.news || timeout != e.head.timeout
+			e.head.timeout = timeout
 		}
 		return
 	}
@@ -203,6 +259,7 @@ func (e *editor) apply(c *Change) {
 		}
 	}
 	v := &e.vars[i]
+	before := *v
 	switch c.Op {
 	case OpSet:
 		if e.replace(v, c.Text) {
@@ -218,6 +275,8 @@ func (e *editor) apply(c *Change) {
 	case OpExpire:
 		v.expiry, v.flags = seconds(c.At), v.flags|hasExpiry
 	}
+	longer := v.expiry - before.expiry
+	e.news = e.news || v.value != before.value || v.flags != before.flags || longer < 0 || longer > sameMoment
 }
 
 func (e *editor) find(name string) int {

@@ -5,8 +5,10 @@
 // record for the next transaction (Load), answered from memory. Behind it is an
 // append-only log on disk that shares one fsync among all that wait.
 // After a crash, of the process or of the machine, every change whose
-// Ticket.Wait returned nil is there again; a change that nobody waited for may
-// be lost, together with all that came after it and never without them. A
+// Ticket.Wait returned nil is there again (but for UPDATE_COUNTER and two
+// seconds of TIMEOUT and expiry of a record that was told the same thing again
+// and again); a change that nobody waited for may be lost, together with all
+// that came after it and never without them. A
 // record is written to the log as a whole each time, so damage in the middle
 // of the log costs at most the last state of the records it hit, and is
 // reported by Faults.
@@ -83,7 +85,8 @@ type Store struct {
 	sweepAt        atomic.Uint64 // where the sweeper goes on
 	count          counters
 	compacting     sync.Mutex
-	stored         uint64    // compacting; writes that failed before the newest snapshot, which made up for them
+	stored         atomic.Uint64 // log.Failures before the newest snapshot, which made up for them
+	lag            lag
 	noCompaction   time.Time // of Run only: not before, after one that failed
 }
 
@@ -102,6 +105,7 @@ type shard struct {
 	mu   sync.RWMutex
 	recs map[string]string // key -> record (see record.go); the key is a part of the record's own bytes
 	peak int               // largest len(recs) since recs was made: maps do not shrink by themselves
+	last durable.Ticket    // of the newest change that was news
 }
 
 // Open makes a Store and reads back what its log holds. It starts no goroutine.

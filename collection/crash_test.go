@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -125,6 +126,60 @@ func copied(t *testing.T, dir string) string {
 			return to
 		}
 	}
+}
+
+// A tag that is set again and again is on disk when the first Wait returns, and
+// the repetitions share its fsync and need none of their own.
+func TestRepeatedTagIsDurable(t *testing.T) {
+	dir := t.TempDir()
+	var mu sync.Mutex
+	acked := map[string]time.Time{} // key -> expiry
+	type stop struct {
+		dir   string
+		acked map[string]time.Time
+	}
+	var stops []stop
+	s := open(t, Config{Dir: dir, Now: time.Now, Step: func(step durable.Step, _ string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(stops) < 150 {
+			stops = append(stops, stop{acked: maps.Clone(acked)})
+			stops[len(stops)-1].dir = copied(t, dir)
+		}
+		return nil
+	}})
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := range 400 {
+				key := fmt.Sprint("k", i/100) // all four touch the same clients
+				now := time.Now()
+				end := now.Add(time.Minute)
+				wait(t, s.Apply("ip", key, time.Hour, now, []Change{set("tag", fmt.Sprint(i/50)), expire("tag", end)}))
+				if w == 0 {
+					mu.Lock()
+					acked[key] = end
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if st := s.Stats(); st.Log.Syncs > 300 {
+		t.Errorf("%d syncs for 1,600 touches", st.Log.Syncs)
+	}
+	_ = s.Close()
+	for i, st := range stops {
+		s := open(t, Config{Dir: st.dir, Now: time.Now})
+		for key, want := range st.acked {
+			v, _ := s.Load("ip", key, time.Now())
+			if got, ok := v.ExpiresVar("tag"); !ok || got.Before(want.Add(-3*time.Second)) {
+				t.Fatalf("stop %d: %s ends %v, %v was durable", i, key, got, want)
+			}
+		}
+		_ = s.Close()
+	}
+	t.Logf("%d stops, %d syncs", len(stops), s.Stats().Log.Syncs)
 }
 
 const childDir = "TRAPLINE_TEST_COLLECTION"

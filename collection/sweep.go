@@ -172,9 +172,7 @@ func (s *Store) wantsCompaction() bool {
 		return false
 	}
 	// Changes that the disk did not take are in memory only, until a snapshot has them.
-	s.compacting.Lock()
-	missed := st.WriteErrors+st.Behind > s.stored
-	s.compacting.Unlock()
+	missed := s.log.Failures() > s.stored.Load()
 	return missed && s.log.Pending() == 0 || st.DiskBytes > 2*s.bytes.Load()+s.cfg.CompactBytes
 }
 
@@ -186,7 +184,7 @@ func (s *Store) Compact() error {
 	}
 	s.compacting.Lock()
 	defer s.compacting.Unlock()
-	st := s.log.Stats()
+	failures := s.log.Failures()
 	err := s.log.Compact(func(emit func([]byte) error) error {
 		for _, sp := range *s.spaces.Load() {
 			for i := range sp.shards {
@@ -198,7 +196,7 @@ func (s *Store) Compact() error {
 		return nil
 	})
 	if err == nil {
-		s.stored = st.WriteErrors + st.Behind
+		s.stored.Store(failures)
 	}
 	return err
 }

@@ -167,6 +167,7 @@ func (l *Log) write(b *batch) error {
 // numbers on disk always means damage. mu is held.
 func (l *Log) fail(b *batch, err error) {
 	l.stats.WriteErrors++
+	l.failures.Add(1)
 	l.nextSeq = b.first
 	l.size -= int64(len(b.buf))
 	if errors.Is(err, ErrPoisoned) && l.err == nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 )
 
 // What callers test for.
@@ -88,6 +89,8 @@ type Log struct {
 	snap    segment   // mu; newest snapshot, path "" when none
 	err     error     // mu; set once: closed or poisoned
 	stats   Stats     // mu
+
+	failures atomic.Uint64
 }
 
 // Stats counts what a Log did since it was opened.
@@ -163,6 +166,7 @@ func appendFrame[B []byte | string](l *Log, head []byte, body B) Ticket {
 	b := l.cur
 	if b != nil && len(b.buf)+frameHead+n > max(l.cfg.MaxPending, frameHead+n) {
 		l.stats.Behind++
+		l.failures.Add(1)
 		return Ticket{err: ErrBehind}
 	}
 	l.size += int64(frameHead + n)
@@ -201,6 +205,10 @@ func (l *Log) measure() {
 		l.size += s.size
 	}
 }
+
+// Failures counts the frames' writes that failed and the frames that were
+// refused because the disk does not keep up.
+func (l *Log) Failures() uint64 { return l.failures.Load() }
 
 // FirstSeq returns the least sequence number that a segment on disk may hold.
 func (l *Log) FirstSeq() uint64 {

@@ -172,6 +172,7 @@ func (c *conn) linger(x *exchange) {
 	if !c.unread || c.cutReason() != cutNot {
 		return
 	}
+	c.closeNotify()
 	closer, ok := c.nc.(interface{ CloseWrite() error })
 	if !ok || closer.CloseWrite() != nil {
 		return

@@ -117,6 +117,7 @@ func (c *conn) end(ctx context.Context) {
 		c.trap.panicked(p)
 		c.salvage(ctx)
 	}
+	c.closeNotify()
 	_ = c.nc.Close()
 	c.trap.clients.leave(c)
 	c.trap.live.Add(-1)

@@ -44,6 +44,15 @@ func (c *conn) secure(ctx context.Context, x *exchange) bool {
 	return true
 }
 
+// closeNotify ends a TLS connection as RFC 8446, section 6.1, asks; a client
+// could else take the end of an answer for an attack.
+func (c *conn) closeNotify() {
+	if tc, ok := c.rw.(*tls.Conn); ok && c.cutReason() == cutNot {
+		_ = c.nc.SetWriteDeadline(now().Add(grace))
+		_ = tc.CloseWrite()
+	}
+}
+
 // readHello reads the TLS records of one ClientHello.
 func (c *conn) readHello(br *bufio.Reader) (raw []byte, hello wire.Hello, err error) {
 	for {

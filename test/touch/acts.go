@@ -24,10 +24,11 @@ func expectContinue(c *net.TCPConn) error {
 
 // forbidden reads an answer of HTTP/1.
 func forbidden(c io.Reader) error {
-	if got, _ := io.ReadAll(c); !bytes.HasPrefix(got, []byte("HTTP/1.1 403 ")) {
+	got, err := io.ReadAll(c)
+	if !bytes.HasPrefix(got, []byte("HTTP/1.1 403 ")) {
 		return fmt.Errorf("answer %.100q", got)
 	}
-	return nil
+	return err
 }
 
 // slowly sends a byte every 30 ms, until it is cut.

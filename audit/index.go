@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -36,20 +37,58 @@ type IndexLine struct {
 	Limited            bool   // the request line was cut
 }
 
-// Index returns the line for r, whose entry of size bytes with this MD5 (32 hex digits) lies in file.
+// Index returns the line for r, whose entry of size bytes with this MD5 (32 hex digits) lies in file. The host is the
+// one that the client asked for, as Apache's r->hostname; the virtual host's name stands in when it named none.
 func Index(r *Record, file string, size int64, md5 string) IndexLine {
 	request, _, _ := strings.Cut(string(r.RequestHead), "\n")
 	if r.Kind != KindHTTP {
 		request = ""
 	}
 	l := IndexLine{
-		Version: 2, Host: r.Host, RemoteUser: r.RemoteUser, Time: r.Time, Request: strings.TrimSuffix(request, "\r"),
+		Version: 2, Host: cmp.Or(r.askedHost(), r.Host), RemoteUser: r.RemoteUser, Time: r.Time, Request: strings.TrimSuffix(request, "\r"),
 		Status: r.Status, Bytes: r.ResponseBodySize, ID: r.ID, Session: r.SessionID, File: file, Size: size, MD5: md5,
 	}
 	if a := r.Client.Addr(); a.IsValid() {
 		l.Client = a.String()
 	}
 	return l
+}
+
+// askedHost returns the host of an absolute URI or CONNECT, or of the Host header, in lower case and without port.
+func (r *Record) askedHost() string {
+	if r.Kind != KindHTTP {
+		return ""
+	}
+	first, headers, _ := strings.Cut(string(r.RequestHead), "\n")
+	if words := strings.Fields(first); len(words) > 1 {
+		_, after, absolute := strings.Cut(words[1], "://")
+		switch {
+		case words[0] == "CONNECT":
+			return hostOnly(words[1])
+		case absolute && words[1][0] != '/' && !strings.Contains(words[1][:len(words[1])-len(after)-3], "?"):
+			end := strings.IndexAny(after, "/?#")
+			if end < 0 {
+				end = len(after)
+			}
+			return hostOnly(after[:end])
+		}
+	}
+	for line := range strings.Lines(headers) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.EqualFold(name, "host") {
+			return hostOnly(strings.TrimSpace(value))
+		}
+	}
+	return ""
+}
+
+func hostOnly(s string) string {
+	if i := strings.LastIndexByte(s, '@'); i >= 0 {
+		s = s[i+1:]
+	}
+	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, ']') {
+		s = s[:i]
+	}
+	return strings.ToLower(s)
 }
 
 // AppendIndex appends l as ModSecurity 2.9 writes it, newline included. The line is at most

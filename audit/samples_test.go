@@ -2,7 +2,10 @@ package audit
 
 import (
 	"bytes"
+	"crypto/md5"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -272,4 +275,78 @@ func TestIndexSamples(t *testing.T) {
 		}
 	}
 	t.Logf("%d lines", count)
+}
+
+// TestIndexFromRecord makes mod_security2's index lines from its audit files: all but the time, which is taken twice.
+func TestIndexFromRecord(t *testing.T) {
+	for _, set := range []string{samplesDir + "/v2-honeytrap-seed-concurrent", samplesDir + "/v2-honeytrap-seed-json-concurrent", "testdata/samples/v2-honeytrap-seed-concurrent"} {
+		text, err := os.ReadFile(filepath.Join(set, "index.log"))
+		if err != nil {
+			t.Logf("SKIPPED, NOT TESTED: %v", err)
+			continue
+		}
+		for line := range bytes.Lines(text) {
+			l, err := ParseIndex(string(line))
+			if err != nil {
+				t.Fatal(err)
+			}
+			records, entries := scanAll(t, filepath.Join(set, "audit", l.File))
+			size, sum := l.Size, md5.Sum(entries[0])
+			if set == samplesDir+"/v2-honeytrap-seed-json-concurrent" {
+				copy(sum[:], hexBytes(l.MD5)) // of the line with its newline
+			}
+			records[0].Host = "www.example1.com" // ServerName, for the request without a Host header
+			made := Index(records[0], l.File, size, hex.EncodeToString(sum[:]))
+			made.Time = l.Time
+			if got := AppendIndex(nil, &made); !bytes.Equal(got, line) {
+				t.Errorf("%s\nmade %.300s\nreal %.300s", set, got, line)
+			}
+		}
+	}
+}
+
+func hexBytes(s string) []byte {
+	b, _ := hex.DecodeString(s)
+	return b
+}
+
+func TestParseIndex(t *testing.T) {
+	const tail = ` 0 1790 md5:c629e48681ffc359c849280df10acb69`
+	for name, test := range map[string]struct {
+		line string
+		want IndexLine
+	}{
+		"ipv6": {
+			`[2001:db8::2] 2001:db8::1 - - [22/Nov/2026:08:25:52.226415 +0100] "GET / HTTP/1.1" 403 239 "-" "-" awKn@D4p-dIt_ksS1Lm49QAAAEA "-" /u/a` + tail + " ",
+			IndexLine{Version: 2, Host: "[2001:db8::2]", Client: "2001:db8::1", Request: "GET / HTTP/1.1", Status: 403, Bytes: 239, ID: "awKn@D4p-dIt_ksS1Lm49QAAAEA", File: "/u/a"},
+		},
+		"escapes": {
+			`h 192.0.2.1 joe\x20d - [22/Nov/2026:08:25:52 +0100] "G\"ET /\x00\\ x" 200 - "r\"" "u a" id "s \" 1" /u/a` + tail + " L",
+			IndexLine{Version: 2, Host: "h", Client: "192.0.2.1", RemoteUser: "joe d", Request: "G\"ET /\x00\\ x", Status: 200, Referer: `r"`, UserAgent: "u a", ID: "id", Session: `s " 1`, File: "/u/a", Limited: true},
+		},
+		"user with blank": {
+			`h 192.0.2.1 joe doe - [22/Nov/2026:08:25:52 +0100] "GET /" 200 5 "-" "-" id "-" /u/a` + tail,
+			IndexLine{Version: 2, Host: "h", Client: "192.0.2.1", RemoteUser: "joe doe", Request: "GET /", Status: 200, Bytes: 5, ID: "id", File: "/u/a"},
+		},
+		"3 forged": {
+			`h ::1 - [22/Nov/2026:08:25:52 +0100] "GET /a"b HTTP/1.1" 404 5 - "x" 666 - /etc/passwd 0 1 md5:0" 17953.1 - /t/a 0 1790.000000 md5:c629e48681ffc359c849280df10acb69`,
+			IndexLine{Version: 3, Host: "h", Client: "::1", Request: `GET /a"b HTTP/1.1`, Status: 404, Bytes: 5, UserAgent: `x" 666 - /etc/passwd 0 1 md5:0`, ID: "17953.1", File: "/t/a"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := ParseIndex(test.line)
+			test.want.Time, test.want.Size, test.want.MD5 = got.Time, 1790, "c629e48681ffc359c849280df10acb69"
+			if err != nil || got != test.want {
+				t.Errorf("%v\ngot  %+v\nwant %+v", err, got, test.want)
+			}
+			if _, offset := got.Time.Zone(); offset != 3600 || got.Time.Minute() != 25 {
+				t.Error(got.Time)
+			}
+		})
+	}
+	for _, line := range []string{"", "a b c", `h 1 - - [now] "x" 1 2 "-" "-" id "-" /f` + tail, `h 1 - - [22/Nov/2026:08:25:52 +0100] "x" 1 2 "-" "-" id "-" /f 0 1790 md5:xyz`} {
+		if l, err := ParseIndex(line); !errors.Is(err, ErrIndexLine) {
+			t.Errorf("%q: %v %+v", line, err, l)
+		}
+	}
 }

@@ -1,13 +1,19 @@
 package forward
 
 import (
+	"crypto/tls"
 	"encoding/base64"
+	"io"
+	"log" //nolint:depguard // net/http wants one
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -349,6 +355,113 @@ func TestSendBatch(t *testing.T) {
 	c.answer = status(401, "a")
 	if _, _, _, err := SendBatch(t.Context(), nil, Destination{URL: c.URL}, entries[:1]); err == nil {
 		t.Error("a wrong password is no error")
+	}
+}
+
+// TestConnections: no more than allowed, and used again.
+func TestConnections(t *testing.T) {
+	c := newConsole(t)
+	var opened, open, most atomic.Int32
+	c.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	c.answer = func(http.ResponseWriter, *http.Request, string) bool {
+		n := open.Add(1)
+		defer open.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		time.Sleep(time.Millisecond)
+		return false
+	}
+	s := openSpool(t, t.TempDir())
+	_, r := start(t, s, Destination{URL: c.URL, Protocol: ProtocolMlogc, Connections: 3})
+	fill(t, s, numbered("a", 150)...)
+	until(t, "delivered", func() bool { n, _ := r.Backlog(); return n == 0 })
+	if opened.Load() > 3 || most.Load() > 3 {
+		t.Errorf("%d connections opened, %d requests at once", opened.Load(), most.Load())
+	}
+}
+
+// TestCertificate: checked unless the user said otherwise, as mlogc.conf's InsecureNoCheckCert does.
+func TestCertificate(t *testing.T) {
+	c := &console{}
+	c.Server = httptest.NewTLSServer(c)
+	c.Config.ErrorLog = log.New(io.Discard, "", 0)
+	defer c.Close()
+	for _, insecure := range []bool{false, true} {
+		s := openSpool(t, t.TempDir())
+		f, r := start(t, s, Destination{URL: c.URL, Insecure: insecure, MinTLS: tls.VersionTLS12, ErrorTimeout: 50 * time.Millisecond})
+		fill(t, s, "a")
+		until(t, "an end", func() bool { n, _ := r.Backlog(); return n == 0 || f.Stats().Failures > 0 })
+		n, _ := r.Backlog()
+		if insecure != (n == 0) || !insecure && !strings.Contains(f.Stats().LastError, "certificate") {
+			t.Errorf("insecure %v: backlog %d, %+v", insecure, n, f.Stats())
+		}
+	}
+}
+
+// TestDelays: nothing is sent before StartupDelay, and a connection rests for Delay.
+func TestDelays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := gate{}
+		g.init(64 * time.Second)
+		first := g.failure(0)
+		if first > time.Second || first < 700*time.Millisecond {
+			t.Errorf("first pause %v", first)
+		}
+		if again := g.failure(0); again != first {
+			t.Errorf("a failure that was under way makes the pause %v", again)
+		}
+		var through atomic.Int32
+		for range 5 {
+			go func() {
+				if g.wait(t.Context()) == nil {
+					through.Add(1)
+				}
+			}()
+		}
+		time.Sleep(first - time.Millisecond)
+		synctest.Wait()
+		if n := through.Load(); n != 0 {
+			t.Errorf("%d went through in the pause", n)
+		}
+		time.Sleep(2 * time.Millisecond)
+		synctest.Wait()
+		if n := through.Load(); n != 1 {
+			t.Errorf("%d try after the pause", n)
+		}
+		if second := g.failure(0); second < first*5/4 {
+			t.Errorf("second pause %v after %v", second, first)
+		}
+		if asked := g.failure(10 * time.Minute); asked != 10*time.Minute {
+			t.Errorf("Retry-After gives %v", asked)
+		}
+		time.Sleep(10*time.Minute + time.Second)
+		synctest.Wait()
+		if n := through.Load(); n != 2 {
+			t.Errorf("%d tries", n)
+		}
+		g.success()
+		synctest.Wait()
+		if n := through.Load(); n != 5 {
+			t.Errorf("%d of 5 after the success", n)
+		}
+		for i := range 100 {
+			if d := backOff(i, time.Minute); d > time.Minute || d < 30*time.Millisecond {
+				t.Errorf("pause %d is %v", i, d)
+			}
+		}
+	})
+	c := newConsole(t)
+	s := openSpool(t, t.TempDir())
+	fill(t, s, "a", "b", "c", "d")
+	begin := time.Now()
+	_, r := start(t, s, Destination{URL: c.URL, Protocol: ProtocolMlogc, Connections: 1, StartupDelay: 100 * time.Millisecond, Delay: 30 * time.Millisecond})
+	until(t, "delivered", func() bool { n, _ := r.Backlog(); return n == 0 })
+	if d := time.Since(begin); d < 190*time.Millisecond {
+		t.Errorf("4 entries in %v", d)
 	}
 }
 

@@ -176,25 +176,6 @@ func (p *piped) takeOrphan(taken []takenFile, name string) []takenFile {
 		p.log.Warn("audit file is damaged, it is sent as it is", "file", name, "fault", f.Text)
 	}
 	l := audit.Index(r, "/"+name, int64(len(body)), md5Hex(body))
-	if l.Host == "" {
-		l.Host = hostOf(r.RequestHead)
-	}
 	line := strings.TrimRight(string(audit.AppendIndex(nil, &l)), " \n")
 	return append(taken, takenFile{id: r.ID, path: rel, entry: wrap([]byte(line), body)})
-}
-
-// hostOf returns the Host header's name without its port, as ModSecurity has it in its index.
-func hostOf(head []byte) string {
-	for line := range strings.Lines(string(head)) {
-		name, value, _ := strings.Cut(line, ":")
-		if !strings.EqualFold(name, "host") {
-			continue
-		}
-		host := strings.TrimSpace(value)
-		if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
-			host = host[:i]
-		}
-		return host
-	}
-	return ""
 }

@@ -125,21 +125,21 @@ func (g *gate) wait(ctx context.Context) error {
 
 func (g *gate) success() { g.set(0, time.Time{}) }
 
-// failure begins a pause and returns its length. Requests that were under way together count as one failure.
+// failure begins a pause and returns its length. Requests that were under way when it began do not make it longer,
+// unless the server asks for more.
 func (g *gate) failure(asked time.Duration) time.Duration {
 	g.mu.Lock()
-	n := g.failures
-	if g.probing || n == 0 {
+	n, left := g.failures, time.Until(g.until)
+	var wait time.Duration
+	if n > 0 && !g.probing && left > 0 {
+		wait = max(left, asked)
+	} else {
 		n++
+		wait = max(backOff(n, g.longest), asked)
 	}
-	left := time.Until(g.until)
 	g.mu.Unlock()
-	pause := max(backOff(n, g.longest), asked)
-	if left > pause {
-		pause = left
-	}
-	g.set(n, time.Now().Add(pause))
-	return pause
+	g.set(n, time.Now().Add(wait))
+	return wait
 }
 
 func (g *gate) set(failures int, until time.Time) {

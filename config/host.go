@@ -2,7 +2,6 @@ package config
 
 import (
 	"net/netip"
-	"regexp"
 	"time"
 
 	"github.com/trapline/trapline/seclang"
@@ -71,7 +70,7 @@ const (
 // PathAlias is Alias or AliasMatch.
 type PathAlias struct {
 	URL    string // prefix
-	Regexp *regexp.Regexp
+	Regexp *Pattern
 	Path   string // absolute; $1 stands for groups of Regexp
 }
 
@@ -79,7 +78,7 @@ type PathAlias struct {
 type Redirect struct {
 	Status int
 	Prefix string
-	Regexp *regexp.Regexp
+	Regexp *Pattern
 	URL    string
 }
 
@@ -103,7 +102,7 @@ type Section struct {
 	Kind SectionKind
 	// Pattern is the folder, file name or URL prefix; wildcards as fnmatch(3). Regexp is set instead for ~ and ...Match.
 	Pattern string
-	Regexp  *regexp.Regexp
+	Regexp  *Pattern
 	File    string
 	Line    int
 	// Within is the section around this one (<Files> in <Directory>), nil for none.
@@ -168,7 +167,7 @@ type HeaderOp struct {
 	Action  string // set append add merge unset edit edit* setifempty echo
 	Name    string
 	Value   string // format string: %{NAME}e %{NAME}s %t %D %%
-	Regexp  *regexp.Regexp
+	Regexp  *Pattern
 	Replace string
 	Env     string // "env=NAME": only when set
 	EnvNot  bool   // "env=!NAME"
@@ -179,8 +178,8 @@ type HeaderOp struct {
 // SetEnv is SetEnv, UnsetEnv, SetEnvIf, SetEnvIfNoCase, BrowserMatch.
 type SetEnv struct {
 	Attribute string // header name, Remote_Addr, Request_URI ...; "" for always
-	AttrRegex *regexp.Regexp
-	Regexp    *regexp.Regexp
+	AttrRegex *Pattern
+	Regexp    *Pattern
 	Vars      []EnvVar
 }
 
@@ -193,7 +192,7 @@ type EnvVar struct {
 // ProxyPass is one ProxyPass or ProxyPassMatch.
 type ProxyPass struct {
 	Prefix string
-	Regexp *regexp.Regexp
+	Regexp *Pattern
 	URL    string // "!" means: do not proxy
 	// Options after the URL.
 	Timeout, ConnectTimeout time.Duration

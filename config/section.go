@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -118,8 +117,8 @@ func (b *builder) plainSection(s *scope, n node, k sectionKind) {
 	}
 }
 
-func (b *builder) regexp(d seclang.Directive, pattern string) *regexp.Regexp {
-	re, err := regexp.Compile(pattern)
+func (b *builder) regexp(d seclang.Directive, pattern string) *Pattern {
+	re, err := CompilePattern(pattern)
 	if err != nil {
 		b.errorf(d, "%s: found the pattern %q, expected a regular expression: %v", strings.TrimPrefix(d.Name, "<"), pattern, err)
 		return nil

@@ -55,7 +55,7 @@ func (x *exchange) envMatches(e *config.SetEnv) (groups []string, ok bool) {
 		for _, name := range sortedNames(x.r.Header) {
 			if e.AttrRegex.MatchString(name) {
 				for _, v := range x.r.Header[name] {
-					if groups = e.Regexp.FindStringSubmatch(v); groups != nil {
+					if groups = e.Regexp.Groups(v); groups != nil {
 						return groups, true
 					}
 				}
@@ -63,7 +63,7 @@ func (x *exchange) envMatches(e *config.SetEnv) (groups []string, ok bool) {
 		}
 		return nil, false
 	}
-	groups = e.Regexp.FindStringSubmatch(x.attribute(e.Attribute))
+	groups = e.Regexp.Groups(x.attribute(e.Attribute))
 	return groups, groups != nil
 }
 

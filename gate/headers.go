@@ -2,7 +2,6 @@ package gate
 
 import (
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -99,25 +98,11 @@ func (x *exchange) edit(op *config.HeaderOp, value string) string {
 	if op.Action == "edit*" {
 		most = -1
 	}
-	var b strings.Builder
-	end := 0
-	for _, m := range op.Regexp.FindAllStringSubmatchIndex(value, most) {
-		groups := make([]string, len(m)/2)
-		for i := range groups {
-			if m[2*i] >= 0 {
-				groups[i] = value[m[2*i]:m[2*i+1]]
-			}
-		}
-		b.WriteString(value[end:m[0]])
-		b.WriteString(substitute(replacement, groups))
-		end = m[1]
-	}
-	b.WriteString(value[end:])
-	return b.String()
+	return op.Regexp.Replace(value, most, func(groups []string) string { return substitute(replacement, groups) })
 }
 
 // echo copies request headers whose name matches into the answer.
-func (x *exchange) echo(h http.Header, names *regexp.Regexp) {
+func (x *exchange) echo(h http.Header, names *config.Pattern) {
 	for _, name := range sortedNames(x.r.Header) {
 		if names.MatchString(name) {
 			h[name] = append(h[name], x.r.Header[name]...)

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -18,7 +17,7 @@ import (
 // pass is one ProxyPass, ready to use.
 type pass struct {
 	prefix    string
-	regexp    *regexp.Regexp
+	regexp    *config.Pattern
 	exclude   bool
 	target    *url.URL // of a prefix
 	template  string   // of a regexp
@@ -84,7 +83,7 @@ func (p *pass) holds(path string) bool {
 // urlFor is where a request goes. The query is passed on as it came.
 func (p *pass) urlFor(x *exchange) (*url.URL, error) {
 	if p.regexp != nil {
-		u, err := url.Parse(substitute(p.template, escaped(p.regexp.FindStringSubmatch(x.path))))
+		u, err := url.Parse(substitute(p.template, escaped(p.regexp.Groups(x.path))))
 		if err == nil && u.RawQuery == "" {
 			u.RawQuery = x.r.URL.RawQuery
 		}

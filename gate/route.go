@@ -71,7 +71,7 @@ func (x *exchange) redirected() bool {
 		target, ok := d.URL, false
 		if d.Regexp != nil {
 			var groups []string
-			if groups = d.Regexp.FindStringSubmatch(x.path); groups != nil {
+			if groups = d.Regexp.Groups(x.path); groups != nil {
 				target, ok = substitute(d.URL, groups), true
 			}
 		} else if ok = below(x.path, d.Prefix); ok {
@@ -140,7 +140,7 @@ func (s *site) mapPath(p string) string {
 	for i := range s.paths {
 		a := &s.paths[i]
 		if a.Regexp != nil {
-			if groups := a.Regexp.FindStringSubmatch(p); groups != nil {
+			if groups := a.Regexp.Groups(p); groups != nil {
 				return filepath.Clean(substitute(a.Path, groups))
 			}
 			continue

@@ -50,7 +50,7 @@ AddType text/x-foo .foo
 AddDefaultCharset utf-8
 ErrorDocument 404 /oops.html
 Redirect permanent /old http://new.example/place
-RedirectMatch 302 "^/r/(.*)$" /sub/$1
+RedirectMatch 302 "^/r/(?!z)(.*)$" /sub/$1
 <Directory %[1]s>
   Options -Indexes +FollowSymLinks
   Require all granted
@@ -98,6 +98,7 @@ RedirectMatch 302 "^/r/(.*)$" /sub/$1
 		{"/data.foo", 200, "foo"},
 		{"/old/x?y=1", 301, ""},
 		{"/r/abc", 302, ""},
+		{"/r/z", 404, ""},
 		{"/page.txt%00.html", 404, ""},
 	} {
 		res, body := b.get(c.path)

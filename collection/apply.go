@@ -155,10 +155,12 @@ const sameMoment = 2
 // ticket of the change itself; it is written within flushEvery. When the disk
 // does not keep up or has failed, the caller waits for t. The shard is locked.
 func (s *Store) again(sh *shard, t durable.Ticket) durable.Ticket {
+	// In this order: a write that fails is counted before its ticket is ready.
+	kept := sh.last.Ready()
 	if t.Ready() || s.log.Failures() > s.stored.Load() || !s.lag.bounded(s.log, t) {
 		return t
 	}
-	if sh.last.Ready() {
+	if kept {
 		sh.last = durable.Ticket{}
 	}
 	return sh.last

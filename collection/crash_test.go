@@ -312,6 +312,33 @@ func TestDamagedMiddleIsReportedAndTheRestKept(t *testing.T) {
 	}
 }
 
+// While the disk is full a repeated tag is not said to be durable because memory has it.
+func TestFullDiskAndRepeatedTag(t *testing.T) {
+	var mu sync.Mutex
+	full := true
+	s := open(t, Config{Dir: t.TempDir(), Step: func(step durable.Step, _ string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if full && step == durable.StepWrite {
+			return syscall.ENOSPC
+		}
+		return nil
+	}})
+	for range 5 {
+		if err := s.Apply("ip", "a", 0, t0, tag(t0)).Wait(context.Background()); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatal(err)
+		}
+	}
+	mu.Lock()
+	full = false
+	mu.Unlock()
+	before := s.Stats().Log.Syncs
+	wait(t, s.Apply("ip", "a", 0, t0, tag(t0)))
+	if s.Stats().Log.Syncs == before {
+		t.Fatal("durable without a sync")
+	}
+}
+
 func TestFullDiskGoesOnInMemory(t *testing.T) {
 	full := false
 	dir := t.TempDir()

@@ -102,13 +102,21 @@ func Open(cfg Config) (*Control, error) {
 	}
 	c.db.SetMaxOpenConns(4)
 	ctx := context.Background()
-	if err := migrate(ctx, c.db); err != nil {
+	if err := c.migrate(ctx); err != nil {
 		return nil, errors.Join(c.explain(err), c.db.Close())
 	}
 	if err := c.loadSensors(ctx); err != nil {
 		return nil, errors.Join(c.explain(err), c.db.Close())
 	}
 	return c, nil
+}
+
+func (c *Control) migrate(ctx context.Context) error {
+	conn, err := c.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(migrate(ctx, conn), conn.Close())
 }
 
 // Run writes last-seen times and deletes what has expired, until ctx ends.

@@ -45,12 +45,17 @@ CREATE TABLE sensors (
 `}
 }
 
-func migrate(ctx context.Context, db *sql.DB) error {
-	conn, err := db.Conn(ctx)
-	if err != nil {
+// migrate brings the database on conn to the present schema in one transaction,
+// within which the version is read: of two processes that open a new file at once one makes the tables.
+func migrate(ctx context.Context, conn *sql.Conn) (err error) {
+	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() {
+		if err != nil {
+			_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		}
+	}()
 	var app, version, tables int
 	if err := conn.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id),
 		(SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)`).Scan(&app, &version, &tables); err != nil {
@@ -64,11 +69,10 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("control database has schema %d, this program knows up to %d: it was written by a newer Trapline; run that version", version, len(steps))
 	}
 	for v := version; v < len(steps); v++ {
-		step := fmt.Sprintf("BEGIN IMMEDIATE; %s; PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT", steps[v], applicationID, v+1)
-		if _, err := conn.ExecContext(ctx, step); err != nil {
-			_, _ = conn.ExecContext(ctx, "ROLLBACK")
+		if _, err := conn.ExecContext(ctx, fmt.Sprintf("%s; PRAGMA application_id=%d; PRAGMA user_version=%d", steps[v], applicationID, v+1)); err != nil {
 			return fmt.Errorf("upgrade control database to schema %d: %w", v+1, err)
 		}
 	}
-	return nil
+	_, err = conn.ExecContext(ctx, "COMMIT")
+	return err
 }

@@ -459,3 +459,54 @@ func TestAnotherProgramsOrANewerDatabaseIsNotTouched(t *testing.T) {
 		})
 	}
 }
+
+func TestAFullDiskRefusesAndLosesNothing(t *testing.T) {
+	s := openTest(t, Config{})
+	insertTest(t, s, 0, 50)
+	if _, err := s.writer.conn.ExecContext(t.Context(), "PRAGMA max_page_count=60"); err != nil {
+		t.Fatal(err)
+	}
+	stored := 50
+	var err error
+	for ; stored < 5000; stored += 50 {
+		var events []Event
+		for n := range 50 {
+			events = append(events, testEvent(stored+n))
+		}
+		if _, err = s.Insert(t.Context(), events); err != nil {
+			break
+		}
+	}
+	if err == nil || !strings.Contains(err.Error(), "full") {
+		t.Fatal(stored, err)
+	}
+	if st, err := s.Stats(t.Context()); err != nil || st.Events != int64(stored) || s.Newest() != int64(stored) {
+		t.Errorf("%+v, newest %d, %v; want %d events", st, s.Newest(), err, stored)
+	}
+	if _, err := s.writer.conn.ExecContext(t.Context(), "PRAGMA max_page_count=1000000"); err != nil {
+		t.Fatal(err)
+	}
+	insertTest(t, s, 0, stored+50)
+	if st, err := s.Stats(t.Context()); err != nil || st.Events != int64(stored+50) {
+		t.Errorf("after space was made: %+v, %v", st, err)
+	}
+	if err := s.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProcessesThatOpenANewStoreAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			s, err := Open(Config{Dir: dir})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			s.Close()
+		})
+	}
+	wg.Wait()
+}

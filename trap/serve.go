@@ -10,17 +10,18 @@ import (
 	"time"
 )
 
-// The accept loop waits this long after an error, doubling up to the maximum.
+// The accept loop waits this long after an error, doubling up to the maximum, and says so this often.
 const (
 	acceptPause    = 5 * time.Millisecond
 	acceptPauseMax = time.Second
+	acceptWarning  = time.Minute
 )
 
 // Serve accepts connections from l until ctx ends, l is closed or Shutdown is
 // called, and closes l. It returns nil when ctx ended, ErrClosed after
 // Shutdown, and otherwise the error of l. Connections accepted before go on;
 // Shutdown waits for them. Errors that pass (no file descriptors left) are
-// counted and waited out; when waiting does not help, the oldest idle connection is cut.
+// counted and waited out; when waiting does not help, the oldest idle connections are cut.
 func (t *Trap) Serve(ctx context.Context, l net.Listener) error {
 	// What has arrived is recorded also after ctx has ended: only Shutdown cancels it.
 	handCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -38,7 +39,7 @@ func (t *Trap) Serve(ctx context.Context, l net.Listener) error {
 	defer t.conns.Done()
 	stop := context.AfterFunc(ctx, func() { stopAccepting(l) })
 	defer stop()
-	pause := acceptPause
+	pause, warned := acceptPause, time.Time{}
 	for {
 		nc, err := l.Accept()
 		if err == nil {
@@ -55,9 +56,12 @@ func (t *Trap) Serve(ctx context.Context, l net.Listener) error {
 			return err
 		}
 		t.count.acceptErrors.Add(1)
-		t.log.Warn("trap cannot accept", slog.String("addr", l.Addr().String()), slog.Any("err", err), slog.Duration("pause", pause))
-		if idle := t.clients.idleConns(); pause > acceptPause && len(idle) > 0 {
-			idle[0].cutNow(cutForNew) // waiting alone did not help
+		if time.Since(warned) > acceptWarning {
+			warned = now()
+			t.log.Warn("trap cannot accept", slog.String("addr", l.Addr().String()), slog.Any("err", err))
+		}
+		if pause > acceptPause {
+			t.shed() // waiting alone did not help
 		}
 		timer := time.NewTimer(pause)
 		select {
@@ -66,6 +70,16 @@ func (t *Trap) Serve(ctx context.Context, l net.Listener) error {
 			timer.Stop()
 		}
 		pause = min(2*pause, acceptPauseMax)
+	}
+}
+
+// shed cuts the sixteenth of the waiting connections that has waited longest: the
+// process has no descriptors left, whatever the limits say.
+func (t *Trap) shed() {
+	idle := t.clients.idleConns()
+	for _, c := range idle[:(len(idle)+15)/16] {
+		t.count.cutForNew.Add(1)
+		c.cutNow(cutForNew)
 	}
 }
 

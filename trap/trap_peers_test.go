@@ -1,4 +1,4 @@
-//go:build peers && unix
+//go:build peers && linux
 
 package trap
 
@@ -167,7 +167,7 @@ func TestTenThousandIdleConnections(t *testing.T) {
 	quiet := pace(t, site)
 	before := memory()
 	holder := exec.Command(os.Args[0], "-test.run=^TestHoldConnections$")
-	holder.Env = append(os.Environ(), "TRAP_HOLD="+s.addr.String())
+	holder.Env = append(os.Environ(), "TRAP_HOLD="+s.addr.String(), "TRAP_HOLD_N=10000")
 	stdin, err := holder.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +197,48 @@ func TestTenThousandIdleConnections(t *testing.T) {
 	}
 }
 
-// pace is the median time of a request on one connection of a clean client.
+// TestOutOfDescriptors takes away all but a few descriptors: every touch is accepted, tagged and recorded all the same.
+func TestOutOfDescriptors(t *testing.T) {
+	s := open(t, options{limits: Limits{Connects: 1000}})
+	ask(t, s, addr(1), "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	holder := exec.Command(os.Args[0], "-test.run=^TestHoldConnections$")
+	holder.Env = append(os.Environ(), "TRAP_HOLD="+s.addr.String(), "TRAP_HOLD_N=400")
+	stdin, err := holder.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var was syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	open, _ := os.ReadDir("/proc/self/fd")
+	few := was
+	few.Cur = uint64(len(open) + 40)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was)
+		_ = stdin.Close()
+		_ = holder.Wait()
+	}()
+	eventually(t, "400 touches accepted", func() bool { return s.trap.Stats().Accepted == 401 })
+	for i := range 8 { // of 50 connections each
+		if !s.tagged(addr(1000 + i)) {
+			t.Errorf("%s is not tagged", addr(1000+i))
+		}
+	}
+	st := s.trap.Stats()
+	if st.AcceptErrors == 0 || st.CutForNew == 0 {
+		t.Errorf("stats %+v", st)
+	}
+	t.Logf("stats %+v", st)
+}
+
+// pace is the best time of a request on one connection of a clean client.
 func pace(t *testing.T, site string) time.Duration {
 	t.Helper()
 	c, err := net.Dial("tcp4", site)
@@ -232,7 +273,8 @@ func TestHoldConnections(t *testing.T) {
 	if target == "" {
 		t.Skip("started by TestTenThousandIdleConnections")
 	}
-	for i := range 10_000 {
+	n, _ := strconv.Atoi(os.Getenv("TRAP_HOLD_N"))
+	for i := range n {
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: addr(1000 + i/50).AsSlice()}}
 		c, err := d.Dial("tcp4", target)
 		if err != nil {

@@ -30,7 +30,7 @@ type IndexLine struct {
 	// Referer and UserAgent are always "" in lines of version 2.
 	Referer, UserAgent string
 	ID                 string
-	Session            string
+	Session            string // "" in lines of version 3
 	File               string // relative to the storage directory with a leading slash (version 2), absolute (version 3)
 	Offset, Size       int64
 	MD5                string // 32 hex digits of the file's bytes, "" when the line has none
@@ -173,7 +173,7 @@ var ErrIndexLine = errors.New("not an index line")
 // Both are read from the right as far as possible: what stands there was made by the server, while the request line,
 // the referer and the user agent are the client's, and version 3 does not escape the quotes in them.
 var (
-	indexTail   = regexp.MustCompile(`^(.*) (\S+) (\d+) (\d+)(?:\.\d+)? (?:md5:)?(\S*?) ?( L)?\s*$`)
+	indexTail   = regexp.MustCompile(`^(.*) (\S+) (\d+) (\d+)(\.\d+)? (?:md5:)?(\S*?) ?( L)?\s*$`)
 	indexHead   = regexp.MustCompile(`^(\S+) (\S+) (.*?) ?\[(\d\d?/\w{3}/\d{4}:\d\d:\d\d:\d\d(?:\.\d+)? [-+]\d{4})\] "(.*)$`)
 	indexAnswer = regexp.MustCompile(`^(.*?)" (\d+) (\S+) (.*)$`)
 )
@@ -200,9 +200,9 @@ func ParseIndex(line string) (IndexLine, error) {
 	if l.Size, err = strconv.ParseInt(tail[4], 10, 64); err != nil {
 		return l, fmt.Errorf("%w: size %s", ErrIndexLine, tail[4])
 	}
-	l.Limited = tail[6] != ""
-	if l.MD5 = strings.ToLower(tail[5]); l.MD5 != "" && l.MD5 != "-" && !isMD5(l.MD5) {
-		return l, fmt.Errorf("%w: hash %s", ErrIndexLine, tail[5])
+	l.Limited = tail[7] != ""
+	if l.MD5 = strings.ToLower(tail[6]); l.MD5 != "" && l.MD5 != "-" && !isMD5(l.MD5) {
+		return l, fmt.Errorf("%w: hash %s", ErrIndexLine, tail[6])
 	}
 	l.MD5 = strings.TrimPrefix(l.MD5, "-")
 	l.Host, l.Client = token(head[1]), strings.Trim(token(head[2]), "[]")
@@ -210,12 +210,11 @@ func ParseIndex(line string) (IndexLine, error) {
 		return l, fmt.Errorf("%w: %v", ErrIndexLine, err)
 	}
 	middle := head[5]
-	if strings.HasSuffix(middle, `"`) { // the session of version 2 is quoted, that of version 3 is not
-		l.Version = 2
-		err = l.middle2(middle, head[3])
-	} else {
+	if l.Version = 2; tail[5] != "" { // version 3 writes the size as 3501.000000; all to the left of it is the client's
 		l.Version = 3
 		err = l.middle3(middle, head[3])
+	} else {
+		err = l.middle2(middle, head[3])
 	}
 	if err != nil {
 		return l, err
@@ -244,25 +243,51 @@ func (l *IndexLine) middle2(s, users string) error {
 	return l.answer(status, sent)
 }
 
-// middle3 reads `request" status bytes referer "user agent" id session`.
+// middle3 reads `request" status bytes referer "user agent" id referer`, where nothing is escaped. The
+// id stands in the file's name too, which is the server's own; it shows where the user agent ends.
 func (l *IndexLine) middle3(s, users string) error {
 	l.RemoteUser = token(users)
-	s, session, _ := cutLast(s, " ")
-	s, id, ok := cutLast(s, " ")
-	m := indexAnswer.FindStringSubmatch(s)
-	if !ok || m == nil {
+	before, id, ok := cutLast(s, " ")
+	if named := idOfFile(l.File); named != "" {
+		if before, l.Referer, ok = cutLast(s, " "+named+" "); ok {
+			id = named
+		}
+	} else {
+		before, id, ok = cutLast(before, " ")
+	}
+	if !ok {
+		return fmt.Errorf("%w: no unique id in its middle", ErrIndexLine)
+	}
+	l.ID = token(id)
+	m := indexAnswer.FindStringSubmatch(before)
+	if m == nil {
 		return fmt.Errorf("%w: no request, status and size in its middle", ErrIndexLine)
 	}
-	l.ID, l.Session = token(id), token(session)
 	l.Request = unescapeHex(m[1])
-	referer, agent, _ := strings.Cut(m[4], ` "`)
-	if l.Referer = strings.Trim(referer, `"`); l.Referer == "-" {
-		l.Referer = ""
+	agent, ok := strings.CutPrefix(m[4], l.Referer+` "`)
+	if !ok {
+		l.Referer, agent, _ = strings.Cut(m[4], ` "`)
 	}
-	if l.UserAgent = strings.TrimSuffix(agent, `"`); l.UserAgent == "-" {
-		l.UserAgent = ""
-	}
+	l.UserAgent = strings.TrimSuffix(agent, `"`)
+	l.Referer, l.UserAgent = noDash(l.Referer), noDash(l.UserAgent)
 	return l.answer(m[2], m[3])
+}
+
+func noDash(s string) string {
+	if s == "-" {
+		return ""
+	}
+	return s
+}
+
+// idOfFile returns the unique id in a file's name, yyyymmdd-hhmmss-ID.
+func idOfFile(file string) string {
+	name := file[strings.LastIndexByte(file, '/')+1:]
+	const stamp = len("20261122-082656-")
+	if len(name) <= stamp || name[8] != '-' || name[stamp-1] != '-' {
+		return ""
+	}
+	return name[stamp:]
 }
 
 func (l *IndexLine) answer(status, sent string) error {

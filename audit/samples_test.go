@@ -329,8 +329,12 @@ func TestParseIndex(t *testing.T) {
 			IndexLine{Version: 2, Host: "h", Client: "192.0.2.1", RemoteUser: "joe doe", Request: "GET /", Status: 200, Bytes: 5, ID: "id", File: "/u/a"},
 		},
 		"3 forged": {
-			`h ::1 - [22/Nov/2026:08:25:52 +0100] "GET /a"b HTTP/1.1" 404 5 - "x" 666 - /etc/passwd 0 1 md5:0" 17953.1 - /t/a 0 1790.000000 md5:c629e48681ffc359c849280df10acb69`,
-			IndexLine{Version: 3, Host: "h", Client: "::1", Request: `GET /a"b HTTP/1.1`, Status: 404, Bytes: 5, UserAgent: `x" 666 - /etc/passwd 0 1 md5:0`, ID: "17953.1", File: "/t/a"},
+			`h ::1 - [22/Nov/2026:08:25:52 +0100] "GET /a"b HTTP/1.1" 404 5 http://r/" 1 2 " "x" 666 - /etc/passwd 0 1 md5:0" 17953.1 http://r/" 1 2 " /t/20261122-082552-17953.1 0 1790.000000 md5:c629e48681ffc359c849280df10acb69`,
+			IndexLine{Version: 3, Host: "h", Client: "::1", Request: `GET /a"b HTTP/1.1`, Status: 404, Bytes: 5, Referer: `http://r/" 1 2 "`, UserAgent: `x" 666 - /etc/passwd 0 1 md5:0`, ID: "17953.1", File: "/t/20261122-082552-17953.1"},
+		},
+		"3 other file name": {
+			`h ::1 - [22/Nov/2026:08:25:52 +0100] "GET / HTTP/1.1" 404 5 - "x" 17953.1 - /t/a 0 1790.000000 md5:c629e48681ffc359c849280df10acb69`,
+			IndexLine{Version: 3, Host: "h", Client: "::1", Request: `GET / HTTP/1.1`, Status: 404, Bytes: 5, UserAgent: `x`, ID: "17953.1", File: "/t/a"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

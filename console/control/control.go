@@ -79,7 +79,7 @@ func Open(cfg Config) (*Control, error) {
 	c := &Control{cfg: cfg, path: filepath.Join(cfg.Dir, FileName), hashing: make(chan struct{}, 2), learning: make(chan struct{}, 1)}
 	c.limits.init()
 	c.guesses.init()
-	c.sensors.seen = make(map[string]seenAt)
+	c.sensors.seen, c.sensors.refused = make(map[string]seenAt), make(map[string]seenAt)
 	c.seen.sessions = make(map[string]time.Time)
 	decoy, err := hashPassword(randomText(16))
 	if err != nil {

@@ -253,6 +253,9 @@ func TestSensors(t *testing.T) {
 	check(c, "honeypot-sensor", "test1234", ErrWrong)
 	check(c, "honeypot-sensor", "other", nil)
 	list := c.Sensors()
+	if list[1].RefusedFrom != home.String() || list[1].Refused.IsZero() || !list[0].Refused.IsZero() {
+		t.Errorf("wrong secrets: %+v", list)
+	}
 	if len(list) != 2 || list[0].Name != "east-1" || !list[0].Seen.Equal(seen) || list[0].Address != home.String() || list[0].Weak || !list[1].Weak {
 		t.Errorf("%+v", list)
 	}

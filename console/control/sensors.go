@@ -34,6 +34,10 @@ type Sensor struct {
 	Address string
 	// Weak is true when a person chose its secret.
 	Weak bool
+	// Refused is when somebody last used its name with a wrong secret since this
+	// console started, zero for never; RefusedFrom is where that was. It helps to find a mistyped configuration.
+	Refused     time.Time
+	RefusedFrom string
 }
 
 // sensorTable is the whole table in memory, so that a request costs no query.
@@ -41,6 +45,8 @@ type sensorTable struct {
 	mu   sync.RWMutex
 	rows map[string]*sensorRow // guarded by mu
 	seen map[string]seenAt     // guarded by seenMu
+	// refused are wrong secrets by name of an existing sensor; guarded by seenMu.
+	refused map[string]seenAt
 	// seenMu is apart from mu: every request writes seen and only reads rows.
 	seenMu sync.Mutex
 	loaded time.Time // when rows were read; guarded by mu
@@ -209,6 +215,9 @@ func (c *Control) Sensors() []Sensor {
 		if at, ok := t.seen[s.Name]; ok {
 			s.Seen, s.Address = at.at.UTC(), at.address
 		}
+		if at, ok := t.refused[s.Name]; ok {
+			s.Refused, s.RefusedFrom = at.at.UTC(), at.address
+		}
 		out = append(out, s)
 	}
 	slices.SortFunc(out, func(a, b Sensor) int { return cmp.Compare(a.Name, b.Name) })
@@ -266,6 +275,9 @@ func (c *Control) checkSensor(ctx context.Context, name, secret string, address 
 		if guessing {
 			c.guesses.add(address, c.cfg.Now())
 		}
+		t.seenMu.Lock()
+		t.refused[name] = seenAt{c.cfg.Now(), from}
+		t.seenMu.Unlock()
 		return Sensor{}, ErrWrong
 	}
 	t.seenMu.Lock()

@@ -59,7 +59,7 @@ func (rc *Receiver) batch(w http.ResponseWriter, r *http.Request, sensor string)
 		// The window bounds what the decoder allocates; the frames' limits bound what comes out.
 		dec, err := zstd.NewReader(sent, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecoderLowmem(true))
 		if err != nil {
-			rc.cfg.Logger.Error("zstd decoder was not made", "error", err)
+			rc.complain("decoder was not made", err)
 			rc.unavailable(w, "the console cannot unpack now")
 			return
 		}
@@ -85,7 +85,7 @@ func (rc *Receiver) batch(w http.ResponseWriter, r *http.Request, sensor string)
 	}
 	result, err := rc.insert(r.Context(), events)
 	if err != nil {
-		rc.cfg.Logger.Error("batch was not stored", "sensor", sensor, "entries", len(events), "error", err)
+		rc.complain("batch was not stored", err, "sensor", sensor, "entries", len(events))
 		rc.unavailable(w, "the console cannot store now")
 		return
 	}

@@ -62,6 +62,8 @@ type Receiver struct {
 	cfg      Config
 	inFlight *semaphore.Weighted
 	n        counters
+	// complained is when trouble of our own was last logged, in nanoseconds since 1970; quiet counts what was not logged since.
+	complained, quiet atomic.Int64
 }
 
 type counters struct {
@@ -139,7 +141,7 @@ func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "unknown sensor or wrong secret", http.StatusUnauthorized)
 		return
 	case err != nil:
-		rc.cfg.Logger.Error("sensor was not checked", "error", err)
+		rc.complain("sensor was not checked", err)
 		rc.unavailable(w, "the console cannot check sensors now")
 		return
 	}
@@ -171,6 +173,17 @@ func (rc *Receiver) insert(ctx context.Context, events []store.Event) (store.Res
 	rc.n.stored.Add(uint64(result.Stored))
 	rc.n.known.Add(uint64(result.Known))
 	return result, err
+}
+
+// complain logs trouble of our own, at most every ten seconds: a store that
+// fails does so for every request, and a log that fills the disk helps nobody.
+func (rc *Receiver) complain(text string, err error, args ...any) {
+	now, last := rc.cfg.Now().UnixNano(), rc.complained.Load()
+	if now-last < int64(10*time.Second) || !rc.complained.CompareAndSwap(last, now) {
+		rc.quiet.Add(1)
+		return
+	}
+	rc.cfg.Logger.Error("sensors get 503", append(args, "what", text, "error", err, "more_since_last", rc.quiet.Swap(0))...)
 }
 
 // unavailable says that the same request may succeed later.

@@ -64,7 +64,7 @@ func (rc *Receiver) put(w http.ResponseWriter, r *http.Request, sensor string) {
 		return
 	}
 	if _, err := rc.insert(r.Context(), []store.Event{event}); err != nil {
-		rc.cfg.Logger.Error("entry was not stored", "sensor", sensor, "id", event.Record.ID, "error", err)
+		rc.complain("entry was not stored", err, "sensor", sensor, "id", event.Record.ID)
 		rc.unavailable(w, "the console cannot store now")
 		return
 	}

@@ -425,6 +425,12 @@ func TestSensorsPageShowsTheSecretOnce(t *testing.T) {
 	if _, err := c.control.AuthenticateSensor(t.Context(), "west-1", m[1], netip.Addr{}); err != nil {
 		t.Error(err)
 	}
+	if _, err := c.control.AuthenticateSensor(t.Context(), "west-1", "mistyped", netip.MustParseAddr("198.51.100.7")); err == nil {
+		t.Error("a mistyped secret is right")
+	}
+	if _, body = c.do("GET", "/sensors", nil); !strings.Contains(body, "wrong secret from <code>198.51.100.7</code>") {
+		t.Error("the wrong secret is not shown")
+	}
 	_, body = c.do("GET", "/sensors", nil)
 	if strings.Contains(body, m[1]) || !strings.Contains(body, "west-1") || !strings.Contains(body, "no login") {
 		t.Error("list of sensors:", body)

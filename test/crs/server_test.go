@@ -58,6 +58,24 @@ func allSettings(settings string) string {
 
 func engine(t testing.TB, settings string) *seclang.Engine {
 	t.Helper()
+	e, err := seclang.Compile(seclang.Config{Directives: directives(t, settings), ReadFile: readData})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// readData finds the data files of the rule set.
+func readData(name string) ([]byte, error) {
+	if path.IsAbs(name) {
+		return os.ReadFile(name)
+	}
+	return fs.ReadFile(coreruleset.FS, path.Clean(name))
+}
+
+// directives is the rule set behind its settings.
+func directives(t testing.TB, settings string) []seclang.Directive {
+	t.Helper()
 	files := []string{"@coraza.conf-recommended", "", "@crs-setup.conf.example"}
 	rules, err := fs.Glob(coreruleset.FS, "@owasp_crs/*.conf")
 	if err != nil {
@@ -78,16 +96,7 @@ func engine(t testing.TB, settings string) *seclang.Engine {
 		}
 		all = append(all, ds...)
 	}
-	e, err := seclang.Compile(seclang.Config{Directives: all, ReadFile: func(name string) ([]byte, error) {
-		if path.IsAbs(name) {
-			return os.ReadFile(name)
-		}
-		return fs.ReadFile(coreruleset.FS, path.Clean(name))
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
+	return all
 }
 
 // outcome is what the engine saw in one connection.

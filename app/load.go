@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/trapline/trapline/collection"
 	"github.com/trapline/trapline/config"
@@ -47,6 +48,11 @@ func compile(conf *config.Config, warnings []config.Warning, collections *collec
 		l.assumptions = append(l.assumptions, engine.Assumptions()...)
 	}
 	l.warnings, l.assumptions = unique(l.warnings), unique(l.assumptions)
+	if len(conf.Trap.Decisions) > 0 || conf.Trap.Data != "" {
+		// A file with our own directives is written for this program, whose data
+		// directory the banner names: only files of ModSecurity's need to be told where tags go.
+		l.assumptions = slices.DeleteFunc(l.assumptions, func(a seclang.Assumption) bool { return strings.HasPrefix(a.Directive, "SecDataDir") })
+	}
 	return l, uniqueErrors(errors.Join(errs...))
 }
 

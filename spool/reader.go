@@ -267,11 +267,11 @@ func (r *Reader) Ack(seq uint64) error {
 		return fmt.Errorf("ack %d: %w", seq, ErrUnknown)
 	}
 	r.settle(i)
-	due := r.acks >= saveAcks
+	due := r.acks%saveAcks == 0
 	r.mu.Unlock()
 	r.s.count.acked.Add(1)
 	if due {
-		return r.s.save()
+		_ = r.s.save() // the entry is acknowledged; who runs or closes the spool is told
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"github.com/trapline/trapline/collection"
 	"github.com/trapline/trapline/config"
 	"github.com/trapline/trapline/gate"
+	"github.com/trapline/trapline/trap"
 )
 
 // site is the real site with the rule set, behind net/http and in front of the back end.
@@ -66,6 +68,31 @@ func startSite(t *testing.T) *site {
 	return s
 }
 
+func startTrap(t *testing.T) *site {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{addr: ln.Addr().String(), seen: map[string][]string{}}
+	host := &trap.Host{Name: "localhost", Engine: engine(t, settings), DocumentRoot: http.HandlerFunc(reflect), Handle: s.handle}
+	tr, err := trap.New(trap.Config{Host: func(netip.AddrPort, string) *trap.Host { return host }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wait sync.WaitGroup
+	wait.Go(func() { _ = tr.Serve(ctx, ln) })
+	t.Cleanup(func() {
+		stop, done := context.WithTimeout(context.Background(), 2*time.Second)
+		defer done()
+		_ = tr.Shutdown(stop)
+		cancel()
+		wait.Wait()
+	})
+	return s
+}
+
 func (s *site) handle(_ context.Context, r *audit.Record, _ collection.Ticket) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,9 +118,13 @@ func (s *site) messages(from string) ([]string, bool) {
 // TestThroughGate sends the requests of all tests through the real site: the
 // rules must see there what they see in the bytes, also in requests that
 // net/http refuses.
-func TestThroughGate(t *testing.T) {
+func TestThroughGate(t *testing.T) { through(t, startSite(t), gateTolerated) }
+
+// TestThroughTrap does the same with a honeytrap port.
+func TestThroughTrap(t *testing.T) { through(t, startTrap(t), trapTolerated) }
+
+func through(t *testing.T, s *site, tolerated func(name string) string) {
 	files := load(t)
-	s := startSite(t)
 	raw := serve(t, engine(t, settings))
 	n, same, meant := 0, 0, 0
 	for _, path := range slices.Sorted(maps.Keys(files)) {
@@ -121,7 +152,7 @@ func TestThroughGate(t *testing.T) {
 				switch {
 				case len(missing)+len(extra) == 0:
 					same++
-				case gateTolerated(name) != "":
+				case tolerated(name) != "":
 					meant++
 				default:
 					t.Errorf("%s\tstatus %d\tmissing %v\textra %v\t%.200q", name, code, missing, extra, req)

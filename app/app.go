@@ -118,7 +118,7 @@ func (s *Sensor) openRooms(conf *config.Config, warnings []config.Warning) error
 	}
 	s.spawn("decisions", s.decisions.Run)
 	if conf.Trap.Console != "" {
-		if err := s.openConsole(); err != nil {
+		if err := s.openConsole(conf.Trap.Store); err != nil {
 			return err
 		}
 	}

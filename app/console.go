@@ -17,9 +17,13 @@ import (
 )
 
 // openConsole opens what the own console keeps.
-func (s *Sensor) openConsole() error {
+func (s *Sensor) openConsole(keep *config.Store) error {
+	events := store.Config{Dir: consoleDir(s.data), Logger: s.log}
+	if keep != nil {
+		events.MaxAge, events.MaxBytes = keep.MaxAge, keep.MaxBytes
+	}
 	var err error
-	if s.store, err = store.Open(store.Config{Dir: consoleDir(s.data), Logger: s.log}); err != nil {
+	if s.store, err = store.Open(events); err != nil {
 		return err
 	}
 	s.spawn("event store", s.store.Run)

@@ -41,24 +41,15 @@ func trapDirectives() []spec {
 			b.cfg.Trap.Console, b.cfg.Trap.ConsoleNames = d.Args[0], d.Args[1:]
 		}},
 		{"TrapData", inMain, 1, 1, "a folder", func(b *builder, _ *scope, d seclang.Directive) { b.cfg.Trap.Data = b.cfg.path(d.Args[0]) }},
-		{"TrapStore", inMain, 2, 4, "events or control, where they live, and perhaps age= and size=", (*builder).trapStore},
+		{"TrapStore", inMain, 2, 4, "events sqlite, and perhaps age= and size=", (*builder).trapStore},
 		{"TrapReport", inMain, 1, -1, "a console's URL, and user=, password=, token=, protocol=, insecure", func(b *builder, _ *scope, d seclang.Directive) {
 			if p, ok := b.peer(d); ok {
 				b.cfg.Trap.Report = append(b.cfg.Trap.Report, p)
 			}
 		}},
-		{"TrapFollow", inMain, 1, -1, "a console's URL, and user=, password=, token=, insecure", func(b *builder, _ *scope, d seclang.Directive) {
-			if p, ok := b.peer(d); ok {
-				b.cfg.Trap.Follow = append(b.cfg.Trap.Follow, p)
-			}
-		}},
 		{"TrapDecision", inMain, 3, 3, "collection.variable, ban or watch, and how long", (*builder).trapDecision},
-		{"TrapAllow", inMain, 1, -1, "addresses, networks or search-engines", func(b *builder, _ *scope, d seclang.Directive) {
+		{"TrapAllow", inMain, 1, -1, "addresses or networks", func(b *builder, _ *scope, d seclang.Directive) {
 			for _, arg := range d.Args {
-				if strings.EqualFold(arg, "search-engines") {
-					b.cfg.Trap.AllowSearchEngines = true
-					continue
-				}
 				b.cfg.Trap.Allow = append(b.cfg.Trap.Allow, b.prefixes(d, []string{arg})...)
 			}
 		}},
@@ -67,22 +58,13 @@ func trapDirectives() []spec {
 }
 
 func (b *builder) trapStore(_ *scope, d seclang.Directive) {
-	what, where := strings.ToLower(d.Args[0]), d.Args[1]
-	schemes := map[string][]string{"events": {"sqlite", "clickhouse"}, "control": {"sqlite", "postgres", "postgresql"}}[what]
-	if schemes == nil {
-		b.errorf(d, "TrapStore: found %q, expected events or control", d.Args[0])
+	if !strings.EqualFold(d.Args[0], "events") || !strings.EqualFold(d.Args[1], "sqlite") {
+		b.errorf(d, "TrapStore: found %q, expected events sqlite, and perhaps age=90d or size=10G", d.Args)
 		return
 	}
-	scheme, _, _ := strings.Cut(where, "://")
-	for _, s := range schemes {
-		if s == strings.ToLower(scheme) {
-			store := Store{What: what, URL: where, File: d.File, Line: d.Line}
-			b.storeLimits(&store, d)
-			b.cfg.Trap.Store = append(b.cfg.Trap.Store, store)
-			return
-		}
-	}
-	b.errorf(d, "TrapStore %s: found %q, expected sqlite or %s://user:password@host/database", what, where, schemes[1])
+	store := &Store{What: "events", URL: "sqlite", File: d.File, Line: d.Line}
+	b.storeLimits(store, d)
+	b.cfg.Trap.Store = store
 }
 
 // storeLimits reads age=90d and size=10G.
@@ -123,8 +105,8 @@ func (b *builder) peer(d seclang.Directive) (Peer, bool) {
 			p.Insecure = !has || b.on(d, value)
 		case "protocol":
 			p.Protocol = strings.ToLower(value)
-			if p.Protocol != "batch" && p.Protocol != "mlogc" || strings.EqualFold(d.Name, "TrapFollow") {
-				b.errorf(d, "%s: found %q, expected protocol=batch or protocol=mlogc, of TrapReport only", d.Name, arg)
+			if p.Protocol != "batch" && p.Protocol != "mlogc" {
+				b.errorf(d, "%s: found %q, expected protocol=batch or protocol=mlogc", d.Name, arg)
 				return p, false
 			}
 		default:

@@ -110,7 +110,7 @@ func (t *Trap) dump(w io.Writer) {
 	if t.Data != "" {
 		fmt.Fprintf(w, "data %s\n", t.Data)
 	}
-	for _, s := range t.Store {
+	if s := t.Store; s != nil {
 		limits := ""
 		if s.MaxAge > 0 {
 			limits += " for " + s.MaxAge.String()
@@ -123,14 +123,11 @@ func (t *Trap) dump(w io.Writer) {
 	for _, p := range t.Report {
 		fmt.Fprintf(w, "report %s as %s by %s\n", redacted(p.URL), p.User, p.Protocol)
 	}
-	for _, p := range t.Follow {
-		fmt.Fprintf(w, "follow %s as %s\n", redacted(p.URL), p.User)
-	}
 	for _, d := range t.Decisions {
 		fmt.Fprintf(w, "decision %s.%s: %s for %s\n", d.Collection, d.Variable, d.Type, d.For.Round(time.Second))
 	}
-	if len(t.Allow) > 0 || t.AllowSearchEngines {
-		fmt.Fprintf(w, "allow %v search engines: %t\n", t.Allow, t.AllowSearchEngines)
+	if len(t.Allow) > 0 {
+		fmt.Fprintf(w, "allow %v\n", t.Allow)
 	}
 }
 

@@ -273,22 +273,19 @@ type Trap struct {
 	Console string // address of the console's pages; "" = Off
 	// ConsoleNames are host names by which browsers reach the console; addresses and localhost always do.
 	ConsoleNames []string
-	Store        []Store
+	Store        *Store // nil: events are kept in SQLite without a limit
 	Report       []Peer
-	Follow       []Peer
 	Decisions    []Decision
 	Allow        []netip.Prefix
-	// AllowSearchEngines: TrapAllow search-engines.
-	AllowSearchEngines bool
-	TagConnect         bool
-	Limits             TrapLimits
-	Data               string // absolute folder
+	TagConnect   bool
+	Limits       TrapLimits
+	Data         string // absolute folder
 }
 
 // Store says where a kind of data of the console lives.
 type Store struct {
 	What string // "events" or "control"
-	URL  string // sqlite, clickhouse://..., postgres://...
+	URL  string // "sqlite"
 	// MaxAge and MaxBytes bound what is kept (age=90d size=10G); 0 = not given.
 	MaxAge   time.Duration
 	MaxBytes int64
@@ -296,7 +293,7 @@ type Store struct {
 	Line     int
 }
 
-// Peer is another console: one to report to, or to follow.
+// Peer is another console, to report to.
 type Peer struct {
 	URL      string
 	User     string

@@ -99,6 +99,9 @@ func (f *follower) feedHead(p []byte) (int, followResult) {
 			return skipped, followMore
 		}
 	}
+	if f.head == nil {
+		f.head = make([]byte, 0, min(max(len(p), 512), f.limit)) // a head mostly comes in one piece
+	}
 	n := bytes.IndexByte(p, '\n') + 1
 	whole := n > 0
 	if !whole {

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"crypto/tls"
 	"io"
 	"net"
@@ -28,13 +27,8 @@ type Recorder struct {
 	mu      sync.Mutex // guards what follows: net/http reads in the background while a handler runs
 	follow  follower
 	stopped bool
-	waiting []recorded
+	waiting [][]byte // heads in the order they came
 	refused []Seen
-}
-
-type recorded struct {
-	raw            []byte
-	method, target string
 }
 
 // Seen is a head that no handler took.
@@ -119,9 +113,8 @@ func (r *Recorder) CloseWrite() error {
 func (r *Recorder) Take(method, target string) (raw []byte, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i := range r.waiting {
-		if w := &r.waiting[i]; w.method == method && w.target == target {
-			raw = w.raw
+	for i, raw := range r.waiting {
+		if isRequest(raw, method, target) {
 			r.setAside(r.waiting[:i])
 			r.waiting = append(r.waiting[:0], r.waiting[i+1:]...)
 			return raw, true
@@ -157,10 +150,10 @@ func (r *Recorder) Stop() {
 
 func (r *Recorder) stop() { r.stopped = true }
 
-func (r *Recorder) setAside(heads []recorded) {
-	for i := range heads {
+func (r *Recorder) setAside(heads [][]byte) {
+	for _, raw := range heads {
 		if len(r.refused) < maxWaiting {
-			r.refused = append(r.refused, Seen{Raw: heads[i].raw, Complete: true})
+			r.refused = append(r.refused, Seen{Raw: raw, Complete: true})
 		}
 	}
 }
@@ -179,8 +172,7 @@ func (r *Recorder) observe(p []byte) {
 				return
 			}
 			raw := r.follow.takeHead()
-			method, target := requestLineParts(raw)
-			r.waiting = append(r.waiting, recorded{raw: raw, method: method, target: target})
+			r.waiting = append(r.waiting, raw)
 			if !r.follow.body(raw) {
 				r.stop()
 			}
@@ -188,10 +180,10 @@ func (r *Recorder) observe(p []byte) {
 	}
 }
 
-// requestLineParts cuts a request line as net/http does: at the first and the second space.
-func requestLineParts(raw []byte) (method, target string) {
-	line, _, _ := bytes.Cut(raw, []byte("\n"))
-	m, rest, _ := bytes.Cut(line, []byte(" "))
-	t, _, _ := bytes.Cut(rest, []byte(" "))
-	return string(m), string(t)
+// isRequest reports whether raw begins with a request line that net/http, which
+// cuts it at the first and the second space, reads as that method and target.
+func isRequest(raw []byte, method, target string) bool {
+	n := len(method) + 1 + len(target)
+	return len(raw) > n && string(raw[:len(method)]) == method && raw[len(method)] == ' ' &&
+		string(raw[len(method)+1:n]) == target && raw[n] == ' '
 }

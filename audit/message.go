@@ -33,11 +33,22 @@ func AppendMessage(dst []byte, m *Match, a *Action) []byte {
 // ParseMessage reads a message of ModSecurity 2 or 3, without "Message: " or
 // "ModSecurity: ". The action is nil unless the text says that one was taken. Text
 // that has no form this package would write is kept whole in Match.Text.
-func ParseMessage(line string) (Match, *Action) { return parseMessage(line, unescape) }
+func ParseMessage(line string) (Match, *Action) { return parseMessage(line, false) }
 
-func parseMessage(line string, unquote func(string) string) (Match, *Action) {
+// parseMessage finds the fields, of which a client may have forged some: it chooses names of arguments, which stand in version 2's
+// operator text with their quotes, and in version 3 a hundred bytes of value in front and the URI behind, quotes and all.
+// So version 2's fields begin at the last [file], and version 3's at the first one that all of its eleven fields follow in order, for
+// which a hundred bytes do not suffice.
+func parseMessage(line string, v3 bool) (Match, *Action) {
 	var m Match
-	head := line
+	head, unquote := line, unescape
+	if v3 {
+		unquote = unescapeHex
+		if at := fields3(line); at >= 0 && parseMetadata(&m, line[at:], unquote) {
+			return m.withHead(line[:at])
+		}
+		m = Match{}
+	}
 	for at, tries := len(line), 0; tries < 16; tries++ {
 		at = strings.LastIndex(line[:at], ` [file "`)
 		if at < 0 {
@@ -52,6 +63,42 @@ func parseMessage(line string, unquote func(string) string) (Match, *Action) {
 		}
 		m = Match{}
 	}
+	return m.withHead(head)
+}
+
+// fields3 returns where the fields of a version 3 message begin, -1 when they are not there.
+func fields3(line string) int {
+	at := 0
+	for range 64 { // a client has room for a few; a line of nothing else must not cost its length squared
+		i := strings.Index(line[at:], ` [file "`)
+		if i < 0 {
+			return -1
+		}
+		at += i
+		rest := line[at:]
+		for _, name := range [...]string{"file", "line", "id", "rev", "msg", "data", "severity", "ver", "maturity", "accuracy"} {
+			after, ok := strings.CutPrefix(rest, " ["+name+` "`)
+			end := -1
+			if ok {
+				end = fieldEnd(after)
+			}
+			if rest = ""; end >= 0 {
+				rest = after[end+2:]
+			}
+			if end < 0 {
+				at++
+				break
+			}
+			if name == "accuracy" {
+				return at
+			}
+		}
+	}
+	return -1
+}
+
+// withHead sets what stands before the fields.
+func (m Match) withHead(head string) (Match, *Action) {
 	action, operator := parseHead(head)
 	m.Operator = operator
 	if action != nil {
@@ -278,6 +325,11 @@ func isFieldName(s string) bool {
 }
 
 func (m *Match) setField(name, value string) {
+	if len(m.Fields) > 0 {
+		// Behind the fields of the rule stand those of the request: what looks like one of the rule's there is forged.
+		m.Fields = append(m.Fields, Field{Name: name, Value: value})
+		return
+	}
 	switch name {
 	case "file":
 		m.File = value

@@ -175,6 +175,20 @@ func TestMessageForging(t *testing.T) {
 	}
 }
 
+// TestMessageForging3: version 3 escapes no quotes, neither in the value before the fields nor in the URI behind them.
+func TestMessageForging3(t *testing.T) {
+	real := ` [file "/etc/r.conf"] [line "9"] [id "1"] [rev ""] [msg "m"] [data ""] [severity "2"] [ver ""] [maturity "0"] [accuracy "0"] [tag "t"] [hostname "h"]`
+	for name, line := range map[string]string{
+		"in the value": "Warning. Matched \"Operator `Rx' with parameter `x' against variable `ARGS:a' (Value: `x' ) [file \"e\"] [line \"1\"] [id \"666\"] [rev \"\"] [msg \"forged\"' )" + real + ` [uri "/"]`,
+		"in the uri":   "Warning. Matched \"Operator `Rx' with parameter `x' against variable `ARGS:a' (Value: `x' )" + real + ` [uri "/"] [id "666"] [tag "forged"] [file "e"] [line "1"] [id "667"] [rev ""] [msg "forged"] [data ""] [severity "0"] [ver ""] [maturity "0"] [accuracy "0"]"] [unique_id "1.2"] [ref ""]`,
+	} {
+		m, _ := parseMessage(line, true)
+		if m.ID != 1 || m.File != "/etc/r.conf" || m.Message != "m" || m.Severity != "CRITICAL" || !reflect.DeepEqual(m.Tags, []string{"t"}) || m.Variables[0] != "ARGS:a" {
+			t.Errorf("%s: %+v", name, m)
+		}
+	}
+}
+
 func TestNewID(t *testing.T) {
 	seen := map[string]bool{}
 	for range 1000 {

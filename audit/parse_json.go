@@ -77,7 +77,7 @@ func (p *jsonEntry) version2(v jsonValue) {
 // auditData reads what stands in part H of a native entry.
 func (p *jsonEntry) auditData(d jsonValue) {
 	for _, m := range d.get("messages").list() {
-		p.message(m.str(), unescape)
+		p.message(m.str(), false)
 	}
 	if a := d.get("action"); a.get("intercepted").str() == "true" {
 		p.acted = int(a.get("phase").int())

@@ -18,9 +18,9 @@ func (p *nativeParser) trailer(text string) {
 		}
 		switch {
 		case name == "Message":
-			p.message(value, unescape)
+			p.message(value, false)
 		case name == "ModSecurity" && p.v3:
-			p.message(value, unescapeHex)
+			p.message(value, true)
 		case strings.HasPrefix(name, "Trapline-"):
 			p.extension(name, value)
 		case name == "Action" && strings.HasPrefix(value, "Intercepted"):
@@ -55,8 +55,8 @@ func unescapeHex(s string) string {
 	return string(out)
 }
 
-func (p *nativeParser) message(line string, unquote func(string) string) {
-	m, action := parseMessage(line, unquote)
+func (p *nativeParser) message(line string, v3 bool) {
+	m, action := parseMessage(line, v3)
 	if action != nil {
 		// The head is kept whole until all lines are read and the record's action is known.
 		if m.Text == "" {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 func entryOf(id, body string) string {
@@ -86,6 +87,32 @@ func TestScannerLinear(t *testing.T) {
 	s := NewScanner(&b, 1<<20)
 	for s.Scan() {
 		t.Fatal("an entry")
+	}
+}
+
+// TestHostileEntriesAreLinear: two megabytes of anything must not stop a console for longer than a moment.
+func TestHostileEntriesAreLinear(t *testing.T) {
+	const size = 2 << 20
+	for _, unit := range []string{` [file "`, ` [file "a"]`, `"]`, `\"]`, `\\`, " [id \"1\"]", "--00000000-B--\n", "\n--00000000-", "Message: x [file \"\n", "ModSecurity: x [file \"a\"] [line \"1\"]\n", "id:", "Trapline-Match: 0 0\n", "1,1,\"", "\n\n"} {
+		for _, head := range []string{"--00000000-A--\n[22/Nov/2026:08:26:22 +0000] a - 0 - 0\n--00000000-H--\nMessage: ", "---00000000---A--\n\n---00000000---H--\nModSecurity: ", "--00000000-A--\n\n--00000000-K--\n", "--00000000-A--\n\n--00000000-J--\n", ""} {
+			entry := []byte(head + strings.Repeat(unit, size/len(unit)))
+			start := time.Now()
+			r, _ := ParseNative(entry)
+			AppendNative(nil, r)
+			for s := NewScanner(bytes.NewReader(entry), 0); s.Scan(); {
+			}
+			ParseIndex(string(entry[:64<<10]))
+			if d := time.Since(start); d > 10*time.Second {
+				t.Errorf("%d bytes of %q behind %.40q took %v", size, unit, head, d)
+			}
+		}
+	}
+	for _, unit := range []string{"[", `{"a":`, `"\u0000`, `{"a":[1,2],`, `"`, `\"`, "0,"} {
+		start := time.Now()
+		ParseJSON([]byte(`{"transaction":` + strings.Repeat(unit, size/len(unit))))
+		if d := time.Since(start); d > 10*time.Second {
+			t.Errorf("JSON of %q took %v", unit, d)
+		}
 	}
 }
 

@@ -14,21 +14,20 @@ func lower(s string) string { return strings.ToLower(s) }
 
 // ignored are directives that load and do nothing, each with the reason a user should read once.
 var ignored = map[string]string{
-	"secchrootdir":                 "a running server of ours cannot change its root: use the service manager (RootDirectory= of systemd)",
-	"secgsblookupdb":               "Google ended the Safe Browsing service that this database came from",
-	"sechashengine":                "hash protection of links is not done here; forms and links stay as the application made them",
-	"sechashkey":                   "hash protection of links is not done here",
-	"sechashparam":                 "hash protection of links is not done here",
-	"sechashmethodrx":              "hash protection of links is not done here",
-	"sechashmethodpm":              "hash protection of links is not done here",
-	"secremoterules":               "rules are not fetched over the network while the server starts; download them and Include the file",
-	"secguardianlog":               "the guardian program of mod_security2 is not started; decisions are published by the server itself",
-	"seccachetransformations":      "", // results are always shared by value; the directive never changes an outcome
-	"secrxprefilter":               "", // the literal scan is always on and exact
-	"seccollectiongcfrequency":     "", // the store sweeps by itself
-	"secruleperftime":              "",
-	"secruleinheritance":           "",
-	"secdisablebackendcompression": "",
+	"secchrootdir":             "a running server of ours cannot change its root: use the service manager (RootDirectory= of systemd)",
+	"secgsblookupdb":           "Google ended the Safe Browsing service that this database came from",
+	"sechashengine":            "hash protection of links is not done here; forms and links stay as the application made them",
+	"sechashkey":               "hash protection of links is not done here",
+	"sechashparam":             "hash protection of links is not done here",
+	"sechashmethodrx":          "hash protection of links is not done here",
+	"sechashmethodpm":          "hash protection of links is not done here",
+	"secremoterules":           "rules are not fetched over the network while the server starts; download them and Include the file",
+	"secguardianlog":           "the guardian program of mod_security2 is not started; decisions are published by the server itself",
+	"seccachetransformations":  "", // results are always shared by value; the directive never changes an outcome
+	"secrxprefilter":           "", // the literal scan is always on and exact
+	"seccollectiongcfrequency": "", // the store sweeps by itself
+	"secruleperftime":          "",
+	"secruleinheritance":       "",
 }
 
 // setting applies a directive that is not a rule. known is false when it is not a setting at all.
@@ -60,7 +59,22 @@ func (s *Settings) setting(d Directive) (known bool, warn string, err error) {
 		return true, "", fmt.Errorf("%s: %w", d.Name, err)
 	}
 	s.note(name, d)
-	return true, "", nil
+	return true, s.idle(name, d), nil
+}
+
+// idle is what to say about a directive that is known and does nothing here with this value.
+func (s *Settings) idle(name string, d Directive) string {
+	switch {
+	case strings.HasSuffix(name, "statelimit"), name == "secconnengine" && s.ConnEngine != ModeOff:
+		return d.Name + " has no effect: connections are limited per client by the server itself"
+	case name == "secdebugloglevel" && s.DebugLogLevel > 0, name == "secdebuglog" && d.Args[0] != "/dev/null":
+		return d.Name + " has no effect: ask trapline explain what a request does to the rules"
+	case name == "secstatusengine" && s.StatusEngine:
+		return d.Name + " has no effect: nothing is reported to anybody"
+	case name == "secxmlexternalentity" && s.XMLExternalEntity:
+		return d.Name + " has no effect: external entities are never fetched"
+	}
+	return ""
 }
 
 func (s *Settings) note(name string, d Directive) {
@@ -105,6 +119,8 @@ func (s *Settings) engineSetter(name string) (setFunc, bool) {
 		return boolTo(&s.StatusEngine), true
 	case "seccontentinjection":
 		return boolTo(&s.ContentInjection), true
+	case "secdisablebackendcompression":
+		return boolTo(&s.DisableBackendCompression), true
 	case "secstreaminbodyinspection":
 		return boolTo(&s.StreamInBody), true
 	case "secstreamoutbodyinspection":

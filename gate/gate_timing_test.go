@@ -2,11 +2,13 @@ package gate
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -76,6 +78,9 @@ func tagMany(b *bench, n int) {
 	runtime.GC()
 }
 
+const browserRequest = "GET /site.css HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n" +
+	"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br\r\n\r\n"
+
 func ask(b *testing.B, addr, status string) {
 	b.Helper()
 	c, err := net.Dial("tcp", addr)
@@ -84,8 +89,7 @@ func ask(b *testing.B, addr, status string) {
 	}
 	defer c.Close()
 	r := bufio.NewReader(c)
-	request := []byte("GET /site.css HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n" +
-		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br\r\n\r\n")
+	request := []byte(browserRequest)
 	began := cpu(b)
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -105,3 +109,38 @@ func ask(b *testing.B, addr, status string) {
 	b.StopTimer()
 	b.ReportMetric(float64(cpu(b)-began)/float64(b.N), "cpu-ns/op")
 }
+
+// BenchmarkExchange measures the handler alone, without sockets and net/http: the difference between the lines is what
+// the tag rules add to a request of a clean client.
+func BenchmarkExchange(b *testing.B) {
+	for _, c := range []struct {
+		name, rules string
+		tagged      int
+	}{{"no-rules", "", 0}, {"clean-0", rules + tagRule, 0}, {"clean-1M", rules + tagRule, 1_000_000}} {
+		b.Run(c.name, func(b *testing.B) {
+			t := start(b, c.rules+"TrapSite builtin\n", nil)
+			tagMany(t, c.tagged)
+			r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(browserRequest)))
+			if err != nil {
+				b.Fatal(err)
+			}
+			r.RemoteAddr = "127.0.0.1:4711"
+			ctx := context.WithValue(b.Context(), http.LocalAddrContextKey, net.Addr(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80}))
+			r = r.WithContext(ctx)
+			w := &header{h: http.Header{}}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				clear(w.h)
+				t.gate.ServeHTTP(w, r)
+			}
+		})
+	}
+}
+
+type header struct {
+	nowhere
+	h http.Header
+}
+
+func (h *header) Header() http.Header { return h.h }

@@ -1,0 +1,238 @@
+package gate
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// pemPair writes a certificate for a name and its key.
+func pemPair(t *testing.T, dir, name string) (certificate, key string) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &k.PublicKey, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kder, err := x509.MarshalECPrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, key = filepath.Join(dir, name+".pem"), filepath.Join(dir, name+".key")
+	for path, block := range map[string]*pem.Block{certificate: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "EC PRIVATE KEY", Bytes: kder}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certificate, key
+}
+
+func TestCertificateBySNIAndReload(t *testing.T) {
+	dir := t.TempDir()
+	text := "Listen PORT https\n"
+	for _, name := range []string{"one.example", "two.example"} {
+		c, k := pemPair(t, dir, name)
+		text += fmt.Sprintf("<VirtualHost *:PORT>\nServerName %s\nSSLEngine On\nSSLCertificateFile %s\nSSLCertificateKeyFile %s\nErrorDocument 404 \"this is %[1]s\"\n</VirtualHost>\n", name, c, k)
+	}
+	b := start(t, text, nil)
+	shown := func(name string) *x509.Certificate {
+		c, err := tls.Dial("tcp", b.addr, &tls.Config{InsecureSkipVerify: true, ServerName: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return c.ConnectionState().PeerCertificates[0]
+	}
+	for sni, want := range map[string]string{"one.example": "one.example", "two.example": "two.example", "other.example": "one.example", "": "one.example"} {
+		if got := shown(sni).Subject.CommonName; got != want {
+			t.Errorf("SNI %q: certificate of %s, want %s", sni, got, want)
+		}
+	}
+	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer tr.CloseIdleConnections()
+	if _, body := b.do(&http.Client{Transport: tr}, "GET", "https://"+b.addr+"/", nil, "Host", "two.example"); body != "this is two.example" {
+		t.Errorf("%q", body)
+	}
+	old := shown("one.example").SerialNumber
+	pemPair(t, dir, "one.example")
+	if err := b.gate.SetSites(b.gate.cfg.Sites); err != nil {
+		t.Fatal(err)
+	}
+	if shown("one.example").SerialNumber.Cmp(old) == 0 {
+		t.Error("a reload did not read the new certificate")
+	}
+	os.Remove(filepath.Join(dir, "two.example.key"))
+	if err := b.gate.SetSites(b.gate.cfg.Sites); err == nil || !strings.Contains(err.Error(), "trapline.conf:") {
+		t.Errorf("a key that is missing: %v", err)
+	}
+	if shown("two.example").Subject.CommonName != "two.example" {
+		t.Error("a failed reload changed what is served")
+	}
+}
+
+func TestKeepAlive(t *testing.T) {
+	b := start(t, "MaxKeepAliveRequests 2\nKeepAliveTimeout 1\nTrapSite builtin\n", nil)
+	c := b.dial()
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	r := bufio.NewReader(c)
+	for i := range 2 {
+		io.WriteString(c, "GET /site.css HTTP/1.1\r\nHost: x\r\n\r\n")
+		res, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, res.Body)
+		if res.Close != (i == 1) {
+			t.Errorf("answer %d: close %t", i, res.Close)
+		}
+	}
+	if _, err := r.ReadByte(); err != io.EOF {
+		t.Errorf("after the last request: %v", err)
+	}
+	idle := b.dial()
+	defer idle.Close()
+	io.WriteString(idle, "GET /site.css HTTP/1.1\r\nHost: x\r\n\r\n")
+	idle.SetDeadline(time.Now().Add(5 * time.Second))
+	began := time.Now()
+	io.Copy(io.Discard, idle)
+	if d := time.Since(began); d < 900*time.Millisecond || d > 3*time.Second {
+		t.Errorf("an idle connection was closed after %v", d)
+	}
+}
+
+func TestContentInjectionAndRewriting(t *testing.T) {
+	b := start(t, rules+`SecContentInjection On
+SecResponseBodyAccess On
+SecStreamOutBodyInspection On
+SecStreamInBodyInspection On
+SecRequestBodyAccess On
+SecRule REQUEST_URI "@contains inject" "id:1,phase:3,pass,nolog,append:'<!-- end -->',prepend:'<!-- begin -->'"
+SecRule STREAM_OUTPUT_BODY "@rsub s/secret/******/" "id:2,phase:4,pass,nolog"
+SecRule STREAM_INPUT_BODY "@rsub s/password/********/" "id:3,phase:2,pass,nolog"
+`+proxyAll, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("Content-Type", "text/html")
+		w.Header().Set("ETag", `"1"`)
+		text := "<p>a secret</p>" + string(body)
+		w.Header().Set("Content-Length", fmt.Sprint(len(text)))
+		io.WriteString(w, text)
+	}))
+	if res, body := b.get("/inject"); !strings.HasPrefix(body, "<!-- begin -->") || !strings.HasSuffix(body, "<!-- end -->") || int(res.ContentLength) != len(body) {
+		t.Errorf("%q, length %d", body, res.ContentLength)
+	}
+	if res, body := b.get("/x"); !strings.Contains(body, "<p>a ******</p>") || res.Header.Get("ETag") != "" {
+		t.Errorf("%q %v", body, res.Header)
+	}
+	if _, body := b.do(http.DefaultClient, "POST", "http://"+b.addr+"/", strings.NewReader("my password"), "Content-Type", "text/plain"); !strings.HasSuffix(body, "my ********") {
+		t.Errorf("%q", body)
+	}
+}
+
+func TestLongAnswers(t *testing.T) {
+	long := strings.Repeat("x", 10_000) + "evil"
+	for action, want := range map[string]int{"ProcessPartial": 200, "Reject": 403} {
+		t.Run(action, func(t *testing.T) {
+			b := start(t, rules+`SecResponseBodyAccess On
+SecResponseBodyLimit 5000
+SecResponseBodyLimitAction `+action+`
+SecRule RESPONSE_BODY "@contains evil" "id:1,phase:4,deny,status:403"
+`+proxyAll, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "text/html")
+				for i := 0; i < len(long); i += 1000 {
+					io.WriteString(w, long[i:min(i+1000, len(long))])
+					w.(http.Flusher).Flush()
+				}
+			}))
+			res, body := b.get("/")
+			if res.StatusCode != want || want == 200 && body != long {
+				t.Errorf("%d, %d bytes", res.StatusCode, len(body))
+			}
+		})
+	}
+}
+
+func TestErrorDocuments(t *testing.T) {
+	dir := webRoot(t)
+	b := start(t, rules+`DocumentRoot `+dir+`
+ErrorDocument 404 http://other.example/missing
+ErrorDocument 403 /oops.html
+SecRule ARGS:x "@streq 1" "id:1,phase:2,deny,status:403"
+SecRule ARGS:x "@streq 2" "id:2,phase:2,deny,status:405"
+`, nil)
+	if res, _ := b.get("/nothing"); res.StatusCode != 302 || res.Header.Get("Location") != "http://other.example/missing" {
+		t.Errorf("%d %v", res.StatusCode, res.Header)
+	}
+	if res, body := b.get("/?x=1"); res.StatusCode != 403 || body != "<b>our own 404</b>" {
+		t.Errorf("%d %q", res.StatusCode, body)
+	}
+	if res, body := b.get("/?x=2"); res.StatusCode != 405 || !strings.Contains(body, "Method Not Allowed") {
+		t.Errorf("%d %q", res.StatusCode, body)
+	}
+}
+
+// TestShutdownEndsUpgradedConnections: nobody knows the end of a WebSocket, so the drain is it.
+func TestShutdownEndsUpgradedConnections(t *testing.T) {
+	b := start(t, "ProxyPass /ws ws://UPSTREAM/ws\n", http.HandlerFunc(websocketEcho))
+	c := b.dial()
+	defer c.Close()
+	io.WriteString(c, "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	r := bufio.NewReader(c)
+	if res, err := http.ReadResponse(r, nil); err != nil || res.StatusCode != 101 {
+		t.Fatal(err, res)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := b.gate.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.ReadByte(); err == nil {
+		t.Error("still open")
+	} else if ne, ok := err.(net.Error); ok && ne.Timeout() {
+		t.Error("still open")
+	}
+}
+
+// TestServesUnderAnyServer uses the gate as a plain http.Handler.
+func TestServesUnderAnyServer(t *testing.T) {
+	b := start(t, rules+"SecAuditEngine On\nSecAuditLogParts ABFHZ\nTrapSite builtin\n", nil)
+	ln := listen(t)
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	_, was, _ := net.SplitHostPort(b.addr)
+	if port == was {
+		t.Skip("SKIPPED: the same port twice")
+	}
+	s := &http.Server{Handler: b.gate}
+	go s.Serve(ln)
+	defer s.Close()
+	res, body := b.do(http.DefaultClient, "GET", "http://"+ln.Addr().String()+"/", nil)
+	if res.StatusCode != 200 || !strings.Contains(body, "real site") {
+		t.Errorf("%d %q", res.StatusCode, body)
+	}
+	if r := b.record(0); !strings.HasPrefix(string(r.RequestHead), "GET / HTTP/1.1\r\nHost: ") || r.Server.String() != ln.Addr().String() {
+		t.Errorf("%q %v", r.RequestHead, r.Server)
+	}
+}

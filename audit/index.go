@@ -247,12 +247,13 @@ func (l *IndexLine) middle2(s, users string) error {
 // id stands in the file's name too, which is the server's own; it shows where the user agent ends.
 func (l *IndexLine) middle3(s, users string) error {
 	l.RemoteUser = token(users)
-	before, id, ok := cutLast(s, " ")
-	if named := idOfFile(l.File); named != "" {
-		if before, l.Referer, ok = cutLast(s, " "+named+" "); ok {
-			id = named
-		}
+	id := idOfFile(l.File)
+	var before string
+	var ok bool
+	if id != "" {
+		before, l.Referer, ok = cutLast(s, " "+id+" ")
 	} else {
+		before, _, _ = cutLast(s, " ")
 		before, id, ok = cutLast(before, " ")
 	}
 	if !ok {

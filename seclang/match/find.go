@@ -9,6 +9,11 @@ import (
 // all; a group that took no part is "". The strings share memory with s. The
 // error is nil or ErrLimit.
 func (re *Regexp) FindSubmatch(s string, dst []string) ([]string, bool, error) {
+	if re.guards != nil {
+		if ok, err := re.guarded(s); !ok {
+			return dst, false, err
+		}
+	}
 	if re.simple != nil {
 		return re.simple.find(s, dst)
 	}
@@ -68,6 +73,11 @@ func (re *Regexp) Replace(s, repl string) (string, int, error) {
 
 // each calls f with the places of up to max matches, in bytes, two per group.
 func (re *Regexp) each(s string, max int, f func(loc []int)) error {
+	if re.guards != nil {
+		if ok, err := re.guarded(s); !ok {
+			return err
+		}
+	}
 	if re.simple != nil {
 		re.simple.each(s, max, f)
 		return nil
@@ -102,6 +112,9 @@ func (re *Regexp) each(s string, max int, f func(loc []int)) error {
 // then of the first that starts later, and so on while f returns true. It needs
 // Options.Overlapping. The error is nil or ErrLimit.
 func (re *Regexp) FindOverlapping(s string, f func(start, end int) bool) error {
+	if ok, err := re.guarded(s); !ok {
+		return err
+	}
 	if re.filter != nil {
 		if matched, known := re.filter.match(s); known && !matched {
 			return nil

@@ -93,6 +93,14 @@ func TestAgainstPCRE2(t *testing.T) {
 	}
 }
 
+// emptyRounded: which of several empty rounds of a repeat leaves its mark in the
+// groups differs between PCRE and .NET, whose rules regexp2 follows.
+func emptyRounded(pattern string) bool {
+	p := &parser{src: pattern}
+	n, err := p.parse()
+	return err == nil && emptyRounds(n)
+}
+
 func comparePCRE(t *testing.T, seed uint64, multi bool) {
 	r := rand.New(rand.NewPCG(seed, 9))
 	var patterns, subjects []string
@@ -133,6 +141,9 @@ func comparePCRE(t *testing.T, seed uint64, multi bool) {
 				got = fmt.Sprintf("%q", groups)
 			}
 			want := answers[i][j]
+			if got != want && (want == "limit" || ok == (want != "no") && emptyRounded(p)) {
+				continue
+			}
 			if got != want || err != nil {
 				if differ++; differ < 25 {
 					t.Errorf("%q on %q: ours %s (%v), PCRE2 %s [%s | %s]", p, s, got, err, want, re.re2, re.net)
@@ -146,9 +157,11 @@ func comparePCRE(t *testing.T, seed uint64, multi bool) {
 // runPCRE returns, for each pattern that compiles, an answer per subject: "no" or the groups, quoted.
 func runPCRE(t *testing.T, patterns, subjects []string, multi bool) [][]string {
 	var in bytes.Buffer
-	options := "dollar_endonly"
+	// Two optimizations of PCRE2 10.42 lose matches: it starts \d(a|\1??)\S in the
+	// wrong places, and does not let \R* give back what \s after it wants.
+	options := "no_start_optimize,no_auto_possess,dollar_endonly"
 	if multi {
-		options = "multiline"
+		options = "no_start_optimize,no_auto_possess,multiline"
 	}
 	for _, p := range patterns {
 		// An empty pattern has no hexadecimal form.
@@ -219,10 +232,49 @@ func parsePCRE(block, pattern string) []string {
 			continue
 		}
 		flush()
-		if l == "No match" || strings.HasPrefix(l, "Failed: error") {
+		switch {
+		case l == "No match":
 			all = append(all, "no")
+		case strings.HasPrefix(l, "Failed: error -"):
+			all = append(all, "limit")
 		}
 	}
 	flush()
 	return all
+}
+
+// TestCRSAgainstPCRE2 runs the patterns of CRS on text of its tests in PCRE2.
+func TestCRSAgainstPCRE2(t *testing.T) {
+	if _, err := exec.LookPath("pcre2test"); err != nil {
+		t.Skip("SKIPPED: pcre2test (package pcre2-utils) is not installed")
+	}
+	patterns := crsPatterns(t)
+	var subjects []string
+	for _, s := range crsStrings(t, 150) {
+		if s != "" {
+			subjects = append(subjects, s)
+		}
+	}
+	for _, multi := range []bool{false, true} {
+		answers := runPCRE(t, patterns, subjects, multi)
+		pairs, matches := 0, 0
+		for i, p := range patterns {
+			re, err := Compile(p, Options{Multiline: multi})
+			if err != nil || len(answers[i]) != len(subjects) {
+				t.Errorf("%q: %v, %d answers", p, err, len(answers[i]))
+				continue
+			}
+			for j, s := range subjects {
+				pairs++
+				got, err := re.MatchString(s)
+				if got {
+					matches++
+				}
+				if want := answers[i][j]; want != "limit" && got != (want != "no") || err != nil {
+					t.Errorf("%q on %q: ours %v (%v), PCRE2 %s", p, s, got, err, want)
+				}
+			}
+		}
+		t.Logf("multiline %v: %d pairs, %d matches", multi, pairs, matches)
+	}
 }

@@ -123,6 +123,17 @@ func captures(n *node) bool {
 	return c
 }
 
+// emptyRounds reports whether some repeat may end with a round that takes no
+// byte and has groups inside: PCRE shows the empty round in the groups, package
+// regexp does not make it.
+func emptyRounds(n *node) bool {
+	c := false
+	n.walk(func(x *node) {
+		c = c || x.op == opRepeat && (x.max < 0 || x.max > 1) && x.sub[0].minLen() == 0 && captures(x.sub[0])
+	})
+	return c
+}
+
 // choiceBeforeEnd is true for choices that \z after the group could overrule:
 // with nothing after the group the first way that matches is the match; with
 // \z another way might reach the end. Only sets and their repeats are safe.

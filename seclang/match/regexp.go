@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,6 +49,7 @@ type Options struct {
 type Regexp struct {
 	pattern  string
 	literals Literals
+	guards   []guard // what must hold where the value begins, before the rest is tried
 	simple   *simple // set when the pattern is so simple that no automaton is needed
 	filter   *dfa    // matches at least wherever the pattern does; nil only for odd sizes
 	exact    bool    // ... and nowhere else
@@ -75,20 +77,37 @@ func Compile(pattern string, o Options) (*Regexp, error) {
 	if !inline(n) {
 		return nil, &SyntaxError{Pattern: pattern, Text: "the pattern calls itself, and recursion is not supported"}
 	}
-	re := &Regexp{pattern: pattern, highest: p.groups, timeout: o.Timeout, literals: required(n)}
-	if re.timeout <= 0 {
-		re.timeout = DefaultTimeout
-	}
+	re := &Regexp{pattern: pattern, highest: p.groups}
 	if p.keep {
 		re.keep = p.groups + 1
 		trimKeep(n, re.keep)
 	}
+	n, looks := splitGuards(n)
+	for _, l := range looks {
+		g := &Regexp{pattern: pattern}
+		if err := g.assemble(&node{op: opConcat, sub: []*node{{op: opBegin}, l.sub[0]}}, o); err != nil {
+			return nil, err
+		}
+		re.guards = append(re.guards, guard{g, l.negative})
+	}
+	if err := re.assemble(n, o); err != nil {
+		return nil, err
+	}
+	return re, nil
+}
+
+// assemble chooses the matchers for n and prepares them.
+func (re *Regexp) assemble(n *node, o Options) error {
+	re.literals = required(n)
+	if re.timeout = o.Timeout; re.timeout <= 0 {
+		re.timeout = DefaultTimeout
+	}
 	if re.simple = simplify(n); re.simple != nil && !o.Overlapping {
-		return re, nil
+		return nil
 	}
 	re.simple = nil
 	linear := relax(n)
-	if !linear || o.Overlapping {
+	if !linear || o.Overlapping || emptyRounds(n) {
 		re.net = emitNET(n)
 	}
 	re.exact = linear
@@ -101,10 +120,10 @@ func Compile(pattern string, o Options) (*Regexp, error) {
 	if re.net != "" {
 		// Errors of the other matcher must show now, not at the first value.
 		if re.once.Do(re.build); re.backErr != nil {
-			return nil, fmt.Errorf("pattern %q: %w", pattern, re.backErr)
+			return fmt.Errorf("pattern %q: %w", re.pattern, re.backErr)
 		}
 	}
-	return re, nil
+	return nil
 }
 
 // acceptable reports whether package regexp takes the pattern: its limits on
@@ -128,11 +147,18 @@ func (re *Regexp) String() string { return re.pattern }
 // Literals are the strings that every match must contain.
 func (re *Regexp) Literals() Literals { return re.literals }
 
-// Backtracks reports whether the pattern needs the backtracking matcher.
-func (re *Regexp) Backtracks() bool { return re.net != "" }
+// Backtracks reports whether the pattern needs the backtracking matcher to say whether it matches.
+func (re *Regexp) Backtracks() bool {
+	return re.net != "" && !re.exact || slices.ContainsFunc(re.guards, func(g guard) bool { return g.re.Backtracks() })
+}
 
 // MatchString reports whether the pattern matches somewhere in s. The error is nil or ErrLimit.
 func (re *Regexp) MatchString(s string) (bool, error) {
+	if re.guards != nil {
+		if ok, err := re.guarded(s); !ok {
+			return false, err
+		}
+	}
 	if re.simple != nil {
 		return re.simple.match(s), nil
 	}

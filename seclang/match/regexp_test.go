@@ -168,7 +168,7 @@ func TestErrors(t *testing.T) {
 
 // TestLimit checks that a pattern that takes for ever is given up.
 func TestLimit(t *testing.T) {
-	re, err := Compile(`^(?=(a+)+$)(a+)+$`, Options{Timeout: 20 * time.Millisecond})
+	re, err := Compile(`(?=(a+)+$)(a+)+$`, Options{Timeout: 20 * time.Millisecond})
 	if err != nil || !re.Backtracks() {
 		t.Fatal(err)
 	}
@@ -183,9 +183,43 @@ func TestLimit(t *testing.T) {
 	}
 }
 
+// TestGuards: lookaheads at the begin need no backtracking.
+func TestGuards(t *testing.T) {
+	for _, c := range []struct {
+		pattern, yes, no string
+		backtracks       bool
+	}{
+		{`^(?!.*\.php)/app`, "/app/x", "/app/x.php", false},
+		{`^(?=.*\d)(?=.*[a-z])(?!.*\s).{6,}$`, "abc123", "abcdef", false},
+		{`^(?!admin$)\w+`, "admins", "admin", false},
+		{`^(?!GET|POST)`, "PUT", "POST", false},
+		{`^(?i)(?!get)`, "PUT", "Get", false},
+		{`^(?=(a))b?`, "a", "b", true},
+		{`^(?!a(?=b))a`, "ac", "ab", true},
+		{`x(?!y)`, "xz", "xy", true},
+		{`^(?!(?:a|b)*+c)`, "abd", "abc", true},
+	} {
+		re, err := Compile(c.pattern, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if re.Backtracks() != c.backtracks {
+			t.Errorf("%s: backtracks is %v", c.pattern, re.Backtracks())
+		}
+		for in, want := range map[string]bool{c.yes: true, c.no: false} {
+			if got, err := re.MatchString(in); got != want || err != nil {
+				t.Errorf("%s on %q: %v (%v)", c.pattern, in, got, err)
+			}
+			if _, got, err := re.FindSubmatch(in, nil); got != want || err != nil {
+				t.Errorf("%s on %q: FindSubmatch %v (%v)", c.pattern, in, got, err)
+			}
+		}
+	}
+}
+
 // TestFilterStopsBacktracking: what the automaton excludes never reaches the slow matcher.
 func TestFilterStopsBacktracking(t *testing.T) {
-	re, err := Compile(`^(?=.)(a+)+\x01$`, Options{Timeout: time.Millisecond})
+	re, err := Compile(`(?=.)(a+)+\x01$`, Options{Timeout: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,10 @@ const (
 	acceptWarning  = time.Minute
 )
 
+// acceptRest bounds how long a port that closes goes on accepting what is in the
+// queue: clients that keep coming must not keep it open.
+const acceptRest = 500 * time.Millisecond
+
 // Serve accepts connections from l until ctx ends, l is closed or Shutdown is
 // called, and closes l. It returns nil when ctx ended, ErrClosed after
 // Shutdown, and otherwise the error of l. Connections accepted before go on;
@@ -39,12 +43,21 @@ func (t *Trap) Serve(ctx context.Context, l net.Listener) error {
 	defer t.conns.Done()
 	stop := context.AfterFunc(ctx, func() { stopAccepting(l) })
 	defer stop()
-	pause, warned := acceptPause, time.Time{}
+	pause := acceptPause
+	var warned, ended time.Time
 	for {
 		nc, err := l.Accept()
 		if err == nil {
 			pause = acceptPause
 			t.accept(handCtx, nc)
+			if ctx.Err() != nil || t.closing.Load() {
+				if ended.IsZero() {
+					ended = now()
+				}
+				if time.Since(ended) < acceptRest {
+					stopAccepting(l) // there may be more in the queue
+				}
+			}
 			continue
 		}
 		switch {

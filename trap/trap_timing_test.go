@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strconv"
@@ -37,6 +38,10 @@ func BenchmarkRequest(b *testing.B) {
 // BenchmarkConnect is a flood of bare connects from 64 addresses: each is
 // tagged, the first of each address are recorded, the rest are summed up.
 func BenchmarkConnect(b *testing.B) { benchmarkRequest(b, 0) }
+
+// BenchmarkFirstTouch is a client never seen before each time: handshake, tag
+// that was not there, request, durable record, answer, close.
+func BenchmarkFirstTouch(b *testing.B) { benchmarkRequest(b, -1) }
 
 func benchmarkRequest(b *testing.B, conns int) {
 	queue, err := spool.Open(spool.Config{Dir: b.TempDir()})
@@ -88,7 +93,7 @@ func benchmarkRequest(b *testing.B, conns int) {
 	running.Wait()
 	if st := s.trap.Stats(); conns == 0 && st.Connects+st.Summed < uint64(b.N) {
 		b.Fatalf("%d connects, stats %+v", b.N, st)
-	} else if n := records.Load(); conns > 0 && n < int64(b.N) {
+	} else if n := records.Load(); conns != 0 && n < int64(b.N) {
 		b.Fatalf("%d records of %d requests", n, b.N)
 	}
 	b.ReportMetric(float64(used.Microseconds())/float64(b.N), "cpu-us/op")
@@ -120,7 +125,21 @@ func TestLoad(t *testing.T) {
 			}
 		})
 	}
-	for i := range min(conns, n) {
+	for i := range 64 {
+		wg.Go(func() {
+			for conns < 0 {
+				k := left.Add(-1)
+				if k < 0 {
+					return
+				}
+				if err := firstTouch(target, netip.AddrFrom4([4]byte{127, byte(2 + k>>16), byte(k >> 8), byte(k)}), fmt.Sprintf(request, i)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for i := range max(0, min(conns, n)) {
 		wg.Go(func() {
 			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: addr(10 + i).AsSlice()}}
 			c, err := d.Dial("tcp4", target)
@@ -143,6 +162,19 @@ func TestLoad(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+func firstTouch(target string, from netip.Addr, request string) error {
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: from.AsSlice()}}
+	c, err := d.Dial("tcp4", target)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, request); err != nil {
+		return err
+	}
+	return skipAnswer(bufio.NewReader(c))
 }
 
 func skipAnswer(br *bufio.Reader) error {

@@ -35,6 +35,9 @@ func (c *compiler) finish() *Engine {
 		}
 	}
 	e.groups = len(groups)
+	for _, r := range e.rules {
+		r.whole = r.chainRaw()
+	}
 	e.learnSettings()
 	e.pool = &sync.Pool{}
 	blank, err := collection.Open(collection.Config{Shards: 1})

@@ -149,7 +149,7 @@ func (tx *Transaction) Fill(r *audit.Record) {
 	r.Matches = append(r.Matches, tx.matches...)
 	for _, f := range tx.fired {
 		if f.starter == f && f.next == nil || f.next == nil && f.starter != f {
-			r.Rules = append(r.Rules, audit.RuleText{ID: f.id, Raw: f.starter.chainRaw()})
+			r.Rules = append(r.Rules, audit.RuleText{ID: f.id, Raw: f.starter.whole})
 		}
 	}
 	if it := tx.interruption; it != nil {

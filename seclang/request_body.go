@@ -150,7 +150,10 @@ func (tx *Transaction) processBody() {
 	default:
 		q.parsed = body.Parse(tx.ctl.processor, tx.bodyText(), tx.bodyConfig())
 	}
-	q.err, q.urlError = q.parsed.Error, q.parsed.InvalidEncoding
+	if q.parsed.Error != "" || q.err == "" {
+		q.err = q.parsed.Error // else the query string had too many arguments already
+	}
+	q.urlError = q.parsed.InvalidEncoding
 	for i := range q.parsed.Args {
 		q.args = append(q.args, field{q.parsed.Args[i].Name, q.parsed.Args[i].Value})
 	}

@@ -15,6 +15,7 @@ type rule struct {
 	line  int
 	last  int // last line of the directive, which messages name
 	raw   string
+	whole string // raw of the whole chain, on the starter
 	kind  ruleKind
 	label string // of a SecMarker
 
@@ -110,7 +111,7 @@ type RuleView struct {
 }
 
 func (r *rule) view() RuleView {
-	v := RuleView{ID: r.id, Phase: r.phase, File: r.file, Line: r.line, Raw: r.chainRaw(), Connection: r.connection}
+	v := RuleView{ID: r.id, Phase: r.phase, File: r.file, Line: r.line, Raw: r.whole, Connection: r.connection}
 	v.Kind = [...]string{"SecRule", "SecAction", "SecMarker", "SecRuleScript"}[r.kind]
 	v.Action = r.disruptive.String()
 	if r.msg != nil {

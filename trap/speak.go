@@ -97,7 +97,11 @@ func (c *conn) listen(br *bufio.Reader) speech {
 // more bytes may come. A wrong guess costs nothing but the form of the record:
 // the bytes are recorded as they are.
 func sniff(b []byte, more bool) speech {
-	switch wire.Sniff(b) {
+	protocol := ""
+	if len(b) < 4 || string(b[:4]) != "GET " && string(b[:4]) != "POST" { // what comes most is no other protocol
+		protocol = wire.Sniff(b)
+	}
+	switch protocol {
 	case "tls":
 		return speechTLS
 	case "h2":

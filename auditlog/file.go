@@ -16,7 +16,9 @@ import (
 // file is a log that many append to. Whoever finds nobody writing writes for all that have come by then; the
 // file is opened O_SYNC, so one write is one wait for the disk.
 type file struct {
-	f *os.File
+	f      *os.File
+	native bool
+	cut    []byte // of the one that writes; what was written of lines that did not go out whole
 
 	mu     sync.Mutex
 	idle   sync.Cond           // of mu; signalled when busy becomes false
@@ -46,7 +48,7 @@ func openFile(path string, mode fs.FileMode, native bool) (*file, error) {
 	if err := durable.SyncDir(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("audit log: %w", err)
 	}
-	out := &file{f: f}
+	out := &file{f: f, native: native}
 	out.idle.L = &out.mu
 	tail, err := readTail(f, maxTail)
 	if err != nil {
@@ -125,7 +127,7 @@ func (o *file) writeNext() {
 		}
 	}
 	if g.err == nil {
-		_, g.err = o.f.Write(g.lines)
+		g.err = o.write(g.lines)
 	}
 	o.mu.Lock()
 	more := o.next != nil
@@ -136,6 +138,24 @@ func (o *file) writeNext() {
 	if more {
 		go o.writeNext()
 	}
+}
+
+// write appends lines. When a write before it stopped in the middle (disk full), it begins with what ends that entry.
+func (o *file) write(lines []byte) error {
+	if len(o.cut) > 0 {
+		repair := []byte{'\n'}
+		if o.native {
+			repair = append(repair, audit.Unfinished(o.cut)...)
+		}
+		lines = append(repair, lines...)
+	}
+	n, err := o.f.Write(lines)
+	if err == nil {
+		o.cut = nil
+		return nil
+	}
+	o.cut = append(o.cut, lines[:n]...)
+	return err
 }
 
 func (o *file) close() error {

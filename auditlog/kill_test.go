@@ -100,3 +100,13 @@ func TestKilled(t *testing.T) {
 		})
 	}
 }
+
+// runAlone runs one test in a process of its own.
+func runAlone(t *testing.T, test, env string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.v")
+	cmd.Env = append(os.Environ(), env)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

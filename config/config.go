@@ -45,7 +45,7 @@ type Config struct {
 
 // Listen is one Listen directive.
 type Listen struct {
-	Host  string // "" for every address, else an IP address
+	IP    netip.Addr // invalid for every address
 	Port  uint16
 	HTTPS bool // "Listen 443 https"
 	File  string
@@ -54,19 +54,22 @@ type Listen struct {
 
 // Address is the address in the form that net.Listen takes.
 func (l Listen) Address() string {
-	return joinHostPort(l.Host, l.Port)
+	if !l.IP.IsValid() {
+		return joinHostPort("", l.Port)
+	}
+	return joinHostPort(l.IP.String(), l.Port)
 }
 
 // Address is one address of a <VirtualHost>.
 type Address struct {
-	Host string // "" for every address, else an IP address or a name
-	Port uint16 // 0 for every port
+	IP   netip.Addr // invalid for every address
+	Port uint16     // 0 for every port
 }
 
 func (a Address) String() string {
-	host := a.Host
-	if host == "" {
-		host = "*"
+	host := "*"
+	if a.IP.IsValid() {
+		host = a.IP.String()
 	}
 	if a.Port == 0 {
 		return host
@@ -104,16 +107,16 @@ func (c *Config) hostsOf(l Listen) []*Host {
 	for _, h := range c.Hosts {
 		rank := 0
 		for _, a := range h.Addresses {
-			rank = max(rank, a.rank(l.Host, l.Port))
+			rank = max(rank, a.rank(l.IP, l.Port))
 		}
 		// A listener on every address serves also the hosts of one address: the choice is made per connection (HostFor).
 		if rank == 0 {
 			continue
 		}
-		if l.Host != "" && rank > best {
+		if l.IP.IsValid() && rank > best {
 			best, hosts = rank, nil
 		}
-		if l.Host == "" || rank == best {
+		if !l.IP.IsValid() || rank == best {
 			hosts = append(hosts, h)
 		}
 	}
@@ -124,18 +127,18 @@ func (c *Config) hostsOf(l Listen) []*Host {
 }
 
 // rank says how well the address fits: 0 not at all, higher is more specific.
-func (a Address) rank(host string, port uint16) int {
+func (a Address) rank(ip netip.Addr, port uint16) int {
 	switch {
 	case a.Port != 0 && a.Port != port:
 		return 0
-	case a.Host != "" && host != "" && a.Host != host:
+	case a.IP.IsValid() && ip.IsValid() && a.IP != ip:
 		return 0
 	}
 	rank := 1
 	if a.Port != 0 {
 		rank++
 	}
-	if a.Host != "" {
+	if a.IP.IsValid() {
 		rank += 2
 	}
 	return rank
@@ -145,7 +148,7 @@ func (a Address) rank(host string, port uint16) int {
 // address fits the local end best, among them the first whose ServerName or
 // ServerAlias is name (a Host header or SNI, port allowed), else the first.
 func (c *Config) HostFor(local netip.AddrPort, name string) *Host {
-	addr := local.Addr().Unmap().WithZone("").String()
+	addr := local.Addr().Unmap().WithZone("")
 	best, first := 0, c.Main
 	var named *Host
 	name = hostOnly(name)

@@ -52,7 +52,7 @@ func (b *builder) listen(_ *scope, d seclang.Directive) {
 			b.errorf(d, "Listen: found the address %q, expected an IP address", host)
 			return
 		}
-		l.Host = addr.Unmap().String()
+		l.IP = addr.Unmap().WithZone("")
 	}
 	if len(d.Args) == 2 {
 		switch strings.ToLower(d.Args[1]) {
@@ -66,7 +66,7 @@ func (b *builder) listen(_ *scope, d seclang.Directive) {
 		l.HTTPS = l.Port == 443 // as Apache assumes
 	}
 	for _, have := range b.cfg.Listen {
-		if have.Host == l.Host && have.Port == l.Port {
+		if have.IP == l.IP && have.Port == l.Port {
 			b.warnf(d, "Listen %s is given twice, first at %s:%d", l.Address(), have.File, have.Line)
 			return
 		}

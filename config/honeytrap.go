@@ -73,7 +73,7 @@ func (b *builder) barePorts(rules []portRule) {
 			h.DocumentRoot, h.Builtin, h.Paths, h.TLS = "", false, nil, TLS{}
 			h.Honeytrap, h.Why = true, fmt.Sprintf("the rule at %s:%d tags whoever comes there", r.file, r.line)
 		}
-		h.Addresses = append(h.Addresses, Address{Host: l.Host, Port: l.Port})
+		h.Addresses = append(h.Addresses, Address{IP: l.IP, Port: l.Port})
 	}
 	if h == nil {
 		return

@@ -138,9 +138,9 @@ func (b *builder) proxySection(n node) {
 	}
 }
 
-// parseAddress reads one address of <VirtualHost>: *:8000, 192.0.2.1:80, [2001:db8::1]:443, _default_:*, name:80.
+// parseAddress reads one address of <VirtualHost>: *:8000, 192.0.2.1:80, [2001:db8::1]:443, _default_:*.
 func parseAddress(s string) (Address, error) {
-	errAddress := errors.New("an address and port such as *:8000, 192.0.2.1:80 or [2001:db8::1]:443")
+	errAddress := errors.New("an IP address or * and a port, such as *:8000, 192.0.2.1:80 or [2001:db8::1]:443; names are not looked up")
 	host, portText, hasPort := s, "", false
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") {
 		if _, err := netip.ParseAddr(s); err != nil {
@@ -155,18 +155,13 @@ func parseAddress(s string) (Address, error) {
 		}
 		a.Port = uint16(port)
 	}
-	switch bare := strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"); {
-	case host == "*" || strings.EqualFold(host, "_default_"):
-		return a, nil
-	case bare == "" || strings.ContainsAny(bare, " /\\?#@*"):
-		return a, errAddress
-	default:
-		a.Host = strings.ToLower(bare)
-		if addr, err := netip.ParseAddr(bare); err == nil {
-			a.Host = addr.Unmap().String()
-		} else if strings.Contains(bare, ":") {
-			return a, errAddress
-		}
+	if host == "*" || strings.EqualFold(host, "_default_") {
 		return a, nil
 	}
+	ip, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+	if err != nil {
+		return a, errAddress
+	}
+	a.IP = ip.Unmap().WithZone("")
+	return a, nil
 }

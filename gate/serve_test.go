@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -209,9 +210,8 @@ func TestShutdownEndsUpgradedConnections(t *testing.T) {
 	if err := b.gate.Shutdown(ctx); err != nil {
 		t.Error(err)
 	}
-	if _, err := r.ReadByte(); err == nil {
-		t.Error("still open")
-	} else if ne, ok := err.(net.Error); ok && ne.Timeout() {
+	var timeout net.Error
+	if _, err := r.ReadByte(); err == nil || errors.As(err, &timeout) && timeout.Timeout() {
 		t.Error("still open")
 	}
 }

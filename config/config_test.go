@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -234,6 +235,19 @@ ServerName byaddress.example
 	} {
 		if got := cfg.HostFor(netip.MustParseAddrPort(c.local), c.host); got.Name != c.want {
 			t.Errorf("%s %q: %s, want %s", c.local, c.host, got.Name, c.want)
+		}
+	}
+}
+
+// TestEveryDirectiveIsDescribed keeps DESIGN.md complete.
+func TestEveryDirectiveIsDescribed(t *testing.T) {
+	text, err := os.ReadFile("DESIGN.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range directives() {
+		if !regexp.MustCompile(`\b` + s.name + `\b`).Match(text) {
+			t.Errorf("DESIGN.md does not mention %s", s.name)
 		}
 	}
 }

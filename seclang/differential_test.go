@@ -3,16 +3,12 @@
 package seclang_test
 
 import (
-	"io/fs"
 	"maps"
-	"math/rand/v2"
 	"net/url"
 	"slices"
-	"strings"
 	"testing"
 
 	coreruleset "github.com/corazawaf/coraza-coreruleset/v4"
-	crstests "github.com/corazawaf/coraza-coreruleset/v4/tests"
 	"github.com/corazawaf/coraza/v3"
 	"github.com/corazawaf/coraza/v3/types"
 
@@ -65,34 +61,6 @@ func knownDifferences() map[int]string {
 		942460: `\W{4}: PCRE counts the bytes of a character beyond ASCII, Coraza the character`,
 		942100: "t:utf8toUnicode of bytes that are not UTF-8: ModSecurity keeps them, Coraza replaces them",
 	}
-}
-
-func attackTexts(n int) []string {
-	var out []string
-	_ = fs.WalkDir(crstests.FS, ".", func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		b, err := fs.ReadFile(crstests.FS, p)
-		for _, l := range strings.Split(string(b), "\n") {
-			key, l, _ := strings.Cut(strings.TrimSpace(l), ": ")
-			if l = strings.Trim(l, `"'`); len(l) > 2 && len(l) < 300 && (key == "uri" || key == "data" || key == "User-Agent" || key == "Cookie") {
-				out = append(out, l)
-			}
-		}
-		return err
-	})
-	rnd := rand.New(rand.NewPCG(3, 4))
-	rnd.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
-	out = out[:min(n, len(out))]
-	for _, l := range out[:len(out)/3] {
-		b := []byte(l)
-		for range 3 {
-			b[rnd.IntN(len(b))] = byte(rnd.IntN(256))
-		}
-		out = append(out, string(b))
-	}
-	return out
 }
 
 func ourIDs(e *seclang.Engine, r *benchRequest) map[int]bool {

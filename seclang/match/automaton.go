@@ -134,29 +134,58 @@ func (a *automaton) trie(words []word) []trieNode {
 // breadthFirst is the nodes breadth first, which is also the numbering of the states.
 // It computes the failure links on the way.
 func breadthFirst(nodes []trieNode) []uint32 {
+	top := topRows(nodes)
 	order := make([]uint32, 1, len(nodes))
 	for i := 0; i < len(order); i++ {
 		at := order[i]
 		for c := nodes[at].child; c != 0; c = nodes[c].sibling {
 			order = append(order, c)
 			if at != 0 {
-				nodes[c].fail = failOf(nodes, at, nodes[c].class)
+				nodes[c].fail = failOf(nodes, top, at, nodes[c].class)
 			}
 		}
 	}
 	return order
 }
 
+// topRow is where topRows keeps the row of a node of depth 0 or 1.
+func topRow(n *trieNode) int {
+	if n.depth == 0 {
+		return 0
+	}
+	return 1 + int(n.class)
+}
+
+// topRows are full rows of children for the root and its children, which have
+// many and where most searches for a failure state end.
+func topRows(nodes []trieNode) *[257][256]uint32 {
+	rows := new([257][256]uint32)
+	add := func(n *trieNode) {
+		for c := n.child; c != 0; c = nodes[c].sibling {
+			rows[topRow(n)][nodes[c].class] = c
+		}
+	}
+	add(&nodes[0])
+	for c := nodes[0].child; c != 0; c = nodes[c].sibling {
+		add(&nodes[c])
+	}
+	return rows
+}
+
 // failOf is the longest proper suffix of the child of at by class c that is in the trie.
-func failOf(nodes []trieNode, at uint32, c uint8) uint32 {
+func failOf(nodes []trieNode, top *[257][256]uint32, at uint32, c uint8) uint32 {
 	for f := nodes[at].fail; ; f = nodes[f].fail {
-		for to := nodes[f].child; to != 0; to = nodes[to].sibling {
+		n := &nodes[f]
+		if n.depth <= 1 {
+			if to := top[topRow(n)][c]; to != 0 || f == 0 {
+				return to
+			}
+			continue
+		}
+		for to := n.child; to != 0; to = nodes[to].sibling {
 			if nodes[to].class == c {
 				return to
 			}
-		}
-		if f == 0 {
-			return 0
 		}
 	}
 }

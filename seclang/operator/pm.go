@@ -70,7 +70,7 @@ func (o *phrases) Match(in, _ string, m *Result) bool {
 		m.Captures = append(m.Captures, phrase)
 	}
 	if m.Explain {
-		m.Text = fmt.Sprintf("Matched phrase \"%s\" at %s.", cut(escape(phrase)), m.Target)
+		m.Text = fmt.Sprintf("Matched phrase \"%s\" at %s.", shown(phrase), m.Target)
 	}
 	return true
 }

@@ -67,7 +67,7 @@ func (o *rx) Match(in, arg string, m *Result) bool {
 		return false
 	}
 	if m.Explain {
-		m.Text = fmt.Sprintf("Pattern match \"%s\" at %s.", cut(escape(re.String())), m.Target)
+		m.Text = fmt.Sprintf("Pattern match \"%s\" at %s.", shown(re.String()), m.Target)
 	}
 	return true
 }

@@ -13,6 +13,9 @@ func cut(s string) string {
 	return s
 }
 
+// shown is cut(escape(s)) without escaping what is cut.
+func shown(s string) string { return cut(escape(s[:min(len(s), maxShown+1)])) }
+
 // escape makes s safe for a log between quotes, as log_escape does.
 func escape(s string) string { return escaper{quotes: true}.escape(s) }
 

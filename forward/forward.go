@@ -190,11 +190,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	}
 	var workers sync.WaitGroup
 	for range f.d.Connections {
-		workers.Go(func() {
-			if err := f.work(ctx, requests); !errors.Is(err, context.Canceled) && !errors.Is(err, spool.ErrClosed) {
-				f.cfg.Logger.Error("forwarder stopped", "destination", f.d.Name, "err", err)
-			}
-		})
+		workers.Go(func() { f.work(ctx, requests) })
 	}
 	workers.Wait()
 	f.q.releaseAll(f.cfg.Reader)
@@ -220,19 +216,27 @@ func (f *Forwarder) stopWhenEmpty(ctx context.Context, stop func()) {
 	}
 }
 
-// work is one connection: it takes entries and delivers them.
-func (f *Forwarder) work(ctx, requests context.Context) error {
-	for {
+// readPause is between two tries to read a spool that fails.
+const readPause = 5 * time.Second
+
+// work is one connection: it takes entries and delivers them, until ctx ends or the spool is closed.
+func (f *Forwarder) work(ctx, requests context.Context) {
+	for ctx.Err() == nil {
 		entries, err := f.take(ctx)
-		if err != nil {
-			return err
+		switch {
+		case ctx.Err() != nil && err != nil, errors.Is(err, spool.ErrClosed):
+			return
+		case err != nil: // the disk: it may come back, and nobody else would send
+			f.cfg.Logger.Error("read spool", "destination", f.d.Name, "err", err)
+			_ = pause(ctx, readPause)
+			continue
 		}
 		// Only now: an entry that came during a pause must not go out in it.
 		if err := f.gate.wait(ctx); err != nil {
 			for _, e := range entries {
 				_ = f.cfg.Reader.Release(e.Seq) // or it comes again with the next start
 			}
-			return err
+			return
 		}
 		f.deliver(requests, entries)
 		if f.d.Delay > 0 {
@@ -289,12 +293,14 @@ func (f *Forwarder) settle(entries []spool.Entry, refused map[int]string) {
 }
 
 func (f *Forwarder) setAside(e spool.Entry, reason string) {
+	if err := f.cfg.Reader.SetAside(e.Seq, reason); err != nil {
+		f.cfg.Logger.Error("record cannot be set aside, it is tried again", "id", e.ID, "err", err)
+		f.q.putOff(e, outcome{verdict: refused, reason: reason}, f.d.ErrorTimeout)
+		return
+	}
 	f.q.forget(e.Seq)
 	f.count.setAside.Add(1)
 	f.cfg.Logger.Warn("record set aside", "destination", f.d.Name, "id", e.ID, "reason", reason)
-	if err := f.cfg.Reader.SetAside(e.Seq, reason); err != nil {
-		f.cfg.Logger.Error("set record aside", "id", e.ID, "err", err)
-	}
 }
 
 // retryEntry puts an entry off, or sets it aside when it alone is to blame.

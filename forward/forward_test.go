@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -154,6 +156,30 @@ func TestRefusedInBatch(t *testing.T) {
 	}
 	if a, _ := s.Asides("console"); len(a) != 2 || a[0].ID != "bad1" || a[0].Reason != "refused: bad" {
 		t.Errorf("set aside %+v", a)
+	}
+}
+
+// TestSetAsideFails: an entry that cannot be set aside (disk) is neither lost nor in the way, and is set aside when that works.
+func TestSetAsideFails(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	c.answer = status(409, "x")
+	dir := t.TempDir()
+	s := openSpool(t, dir)
+	obstacle := filepath.Join(dir, "set-aside", "console") // in the place of the reader's directory
+	if err := os.WriteFile(obstacle, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, r := start(t, s, Destination{URL: c.URL, Protocol: ProtocolMlogc, ErrorTimeout: 64 * time.Millisecond})
+	fill(t, s, "x", "a", "b")
+	until(t, "others delivered", func() bool { return len(c.ids()) == 2 && c.count() > 4 })
+	if n, _ := r.Backlog(); n != 1 || f.Stats().SetAside != 0 {
+		t.Errorf("backlog %d, %+v", n, f.Stats())
+	}
+	os.Remove(obstacle)
+	until(t, "set aside", func() bool { a, _ := s.Asides("console"); return len(a) == 1 && a[0].ID == "x" })
+	if n, _ := r.Backlog(); n != 0 {
+		t.Errorf("backlog %d", n)
 	}
 }
 

@@ -273,9 +273,15 @@ func (x *exchange) WriteHeader(status int) {
 	if it := x.phase3(); it != nil {
 		x.deny(it)
 	}
-	if x.tx != nil && !x.denied && x.site.readsAnswers() && x.r.Method != http.MethodHead && bodyAllowed(status) && x.tx.WantsResponseBody() {
-		x.buffering = true
-		return
+	if x.tx != nil && !x.denied && x.site.readsAnswers() {
+		if x.r.Method != http.MethodHead && bodyAllowed(status) && x.tx.WantsResponseBody() {
+			x.buffering = true
+			return
+		}
+		// Nobody reads this body: phase 4 need not wait for it, and can still deny.
+		if it := x.tx.ResponseBody(); it != nil {
+			x.deny(it)
+		}
 	}
 	x.sendHead()
 }
@@ -428,7 +434,11 @@ func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if x.status == 0 {
 		x.status = http.StatusSwitchingProtocols
 		x.headerOps()
-		if it := x.phase3(); it != nil {
+		it := x.phase3()
+		if it == nil && x.tx != nil && x.site.readsAnswers() {
+			it = x.tx.ResponseBody()
+		}
+		if it != nil {
 			x.interrupt(it)
 			return nil, nil, errAnswered
 		}

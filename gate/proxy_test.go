@@ -519,6 +519,7 @@ func TestResponseRules(t *testing.T) {
 SecResponseBodyMimeType text/plain text/html
 SecRule RESPONSE_HEADERS:X-Leak "@streq 1" "id:10,phase:3,deny,status:502,nolog"
 SecRule RESPONSE_BODY "@contains secret" "id:11,phase:4,deny,status:403,nolog"
+SecRule RESPONSE_STATUS "@streq 299" "id:12,phase:4,deny,status:418,nolog"
 Header set X-Site ours
 `+proxyAll, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/leak" {
@@ -527,10 +528,13 @@ Header set X-Site ours
 		w.Header().Set("Content-Type", "text/plain")
 		if r.URL.Path == "/image" {
 			w.Header().Set("Content-Type", "image/png")
+			if r.URL.RawQuery == "299" {
+				w.WriteHeader(299)
+			}
 		}
 		io.WriteString(w, "some "+r.URL.RawQuery)
 	}))
-	for path, want := range map[string]int{"/?text": 200, "/?secret": 403, "/image?secret": 200, "/leak?text": 502} {
+	for path, want := range map[string]int{"/?text": 200, "/?secret": 403, "/image?secret": 200, "/leak?text": 502, "/image?299": 418} {
 		res, body := b.get(path)
 		if res.StatusCode != want || (want != 200) == strings.HasPrefix(body, "some") {
 			t.Errorf("%s: %d %q", path, res.StatusCode, body)

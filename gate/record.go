@@ -192,18 +192,16 @@ func (g *Gate) malformed(c *conn, seen wire.Seen, answer []byte, status int) {
 	head := wire.ParseHead(seen.Raw, wire.Limits{})
 	name, _ := head.Get("Host")
 	s := g.table.Load().site(c.local, name)
-	if s.Engine == nil {
-		return
-	}
 	x := g.newExchange()
 	x.conn, x.site, x.raw, x.began, x.client = c, s, seen.Raw, g.now(), c.peer
 	x.r = &http.Request{Method: head.Method, RequestURI: head.Target, Proto: head.Proto, Host: name, Header: http.Header{}, RemoteAddr: c.peer.String()}
 	x.w = nowhere{}
-	x.path, x.merged = head.Target, s.plain
-	x.beginTransaction()
-	x.status = status
-	if it := x.tx.RequestHeaders(); it == nil {
-		x.tx.RequestBody()
+	x.path, x.merged, x.status = head.Target, s.plain, status
+	if s.Engine != nil {
+		x.beginTransaction()
+		if it := x.tx.RequestHeaders(); it == nil {
+			x.tx.RequestBody()
+		}
 	}
 	answerText, body, _ := strings.Cut(string(answer), "\r\n\r\n")
 	x.size = int64(len(body))

@@ -26,6 +26,10 @@ func (x *exchange) answer() {
 		x.fail(http.StatusMethodNotAllowed)
 		return
 	}
+	if r.Method == "PRI" {
+		x.fail(http.StatusBadRequest) // an HTTP/2 preface in the clear
+		return
+	}
 	if r.RequestURI == "*" {
 		x.merged = &merged{}
 		x.w.Header().Set("Allow", "GET, HEAD, POST, OPTIONS")

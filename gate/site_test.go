@@ -444,11 +444,12 @@ TrapSite builtin
 `, file, piped), nil)
 	b.get("/?x=1", "User-Agent", "curl", "Referer", "http://r/", "X-Odd", "a\tb\"c")
 	b.get("/quiet")
+	b.raw("GET /refused HTTP/1.1\r\nHost : x\r\n\r\n")
 	var lines []string
-	eventually(t, "two lines", func() bool {
+	eventually(t, "four lines", func() bool {
 		text, _ := os.ReadFile(file)
 		lines = strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
-		return len(lines) == 2
+		return len(lines) == 4
 	})
 	if !strings.HasPrefix(lines[0], "127.0.0.1 - - [") || !strings.Contains(lines[0], `] "GET /?x=1 HTTP/1.1" 200 `) || !strings.HasSuffix(lines[0], ` "http://r/" "curl"`) {
 		t.Errorf("combined: %s", lines[0])
@@ -456,9 +457,12 @@ TrapSite builtin
 	if !strings.HasPrefix(lines[1], `127.0.0.1 GET /index.html?x=1 200 yes a\tb\"c - `) && !strings.HasPrefix(lines[1], `127.0.0.1 GET /?x=1 200 yes a\tb\"c - `) {
 		t.Errorf("own format: %s", lines[1])
 	}
+	if !strings.Contains(lines[2], `] "GET /refused HTTP/1.1" 400 `) {
+		t.Errorf("what net/http refused: %s", lines[2])
+	}
 	eventually(t, "the program's lines", func() bool {
 		text, _ := os.ReadFile(piped)
-		return string(text) == "200\n404\n"
+		return string(text) == "200\n404\n400\n"
 	})
 	// A rotated file is opened anew by a reload.
 	if err := os.Rename(file, file+".1"); err != nil {

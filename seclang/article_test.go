@@ -178,8 +178,7 @@ func TestArticleWithCRS(t *testing.T) {
 					cfg.ReadFile = data
 				}
 				site := compile(t, cfg)
-				cfg.Honeytrap = true
-				trap := compile(t, cfg)
+				trap := site.ForHoneytrap()
 				scanner := "GET /?id=1'+union+select+1 HTTP/1.1\r\nHost: www.example1.com\r\nUser-Agent: sqlmap/1.7\r\nAccept: */*\r\n\r\n"
 				visitor := "GET / HTTP/1.1\r\nHost: www.example1.com\r\nUser-Agent: " + browser + "\r\nAccept: */*\r\n\r\n"
 				if st, r := get(site, conn("192.0.2.1", 80), visitor); st != 200 {

@@ -152,6 +152,16 @@ func (e *Engine) Derive(ds []Directive) (*Engine, error) {
 	return &d, nil
 }
 
+// ForHoneytrap returns an engine with the same rules and settings for a host that has no legitimate visitor, as
+// Config.Honeytrap makes one. The two share their compiled rules.
+func (e *Engine) ForHoneytrap() *Engine {
+	d := *e
+	d.settings = e.settings.clone()
+	d.honeytrap = true
+	d.pool = &sync.Pool{}
+	return &d
+}
+
 func defaultReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
 
 // Now returns the time by the engine's clock.

@@ -58,7 +58,7 @@ func (tx *Transaction) runProgram(path, arg string) (text string, matched bool, 
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = []string{
 		"PATH=/usr/local/bin:/usr/bin:/bin", "MODSEC_ENGINE=" + tx.e.settings.ServerSignature,
-		"REMOTE_ADDR=" + clientAddr(tx.conn), "UNIQUE_ID=" + tx.id, "REQUEST_METHOD=" + tx.request.method,
+		"REMOTE_ADDR=" + tx.client(), "UNIQUE_ID=" + tx.id, "REQUEST_METHOD=" + tx.request.method,
 		"REQUEST_URI=" + noNUL(tx.request.uri), "QUERY_STRING=" + noNUL(tx.request.query),
 	}
 	var out bytes.Buffer

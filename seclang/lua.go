@@ -59,7 +59,7 @@ func (tx *Transaction) runScript(r *rule) bool {
 		return false
 	}
 	if matched {
-		tx.fire(r, ref{v: vRemoteAddr}, text)
+		tx.fire(r, ref{v: vRemoteAddr, val: tx.client()}, text)
 	}
 	return matched
 }

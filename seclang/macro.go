@@ -110,8 +110,10 @@ func (tx *Transaction) macroValue(p *macroPart) string {
 		return tx.ruleField(p.key)
 	}
 	if !p.v.keyed() {
-		s, _ := tx.scalar(p.v)
-		return s
+		if s, ok := tx.scalar(p.v); ok {
+			return s
+		}
+		return ""
 	}
 	s, _ := tx.lookup(p.v, selector{key: p.key, rx: p.rx})
 	return s

@@ -90,7 +90,7 @@ func (tx *Transaction) evaluate(r *rule) bool {
 	defer func() { tx.rule = outer }()
 	switch r.kind {
 	case ruleAction:
-		tx.fire(r, ref{v: vRemoteAddr}, "Unconditional match in SecAction.")
+		tx.fire(r, ref{v: vRemoteAddr, val: tx.client()}, "Unconditional match in SecAction.")
 		return true
 	case ruleScript:
 		return tx.runScript(r)

@@ -36,8 +36,14 @@ const (
 )
 
 func (q *request) reuse(old *request) {
-	q.headers, q.cookies, q.argsGet = old.headers[:0], old.cookies[:0], old.argsGet[:0]
+	q.headers, q.cookies, q.argsGet = emptied(old.headers), emptied(old.cookies), emptied(old.argsGet)
 	q.requestBody.reuse(&old.requestBody)
+}
+
+// emptied returns the room of fs without what it held: an idle transaction must not keep a client's bytes alive.
+func emptied(fs []field) []field {
+	clear(fs)
+	return fs[:0]
 }
 
 // RequestHead takes the request line and header lines as they came, with or without the empty line at the end. It
@@ -77,8 +83,9 @@ func cutLine(s string) (line, rest string) {
 
 func (tx *Transaction) requestLine(line string) {
 	method, rest, _ := strings.Cut(line, " ")
+	rest = strings.Trim(rest, " ")
 	uri, proto := rest, ""
-	if i := strings.LastIndexByte(rest, ' '); i >= 0 && strings.HasPrefix(rest[i+1:], "HTTP/") {
+	if i := strings.LastIndexByte(rest, ' '); i >= 0 && len(rest) > i+5 && strings.EqualFold(rest[i+1:i+6], "HTTP/") {
 		uri, proto = rest[:i], rest[i+1:]
 	}
 	if proto == "" && uri != "" {

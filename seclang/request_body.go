@@ -30,7 +30,7 @@ func (b *requestBody) reuse(old *requestBody) {
 	if cap(old.body) <= 1<<17 {
 		b.body = old.body[:0]
 	}
-	b.args = old.args[:0]
+	b.args = emptied(old.args)
 }
 
 func (b *requestBody) close() error {

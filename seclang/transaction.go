@@ -34,10 +34,11 @@ type Interruption struct {
 
 // Transaction is one request on its way through the rules. One goroutine at a time uses it; Close gives it back.
 type Transaction struct {
-	e     *Engine
-	conn  Conn
-	id    string
-	began time.Time
+	e          *Engine
+	conn       Conn
+	id         string
+	clientText string // made when first asked for
+	began      time.Time
 
 	mode         EngineMode
 	auditMode    EngineMode
@@ -124,7 +125,7 @@ func (tx *Transaction) start(e *Engine, c Conn) {
 		tx.ver[i] = 1
 	}
 	if e.initIP && tx.mode != ModeOff {
-		tx.openCollection(vIP, "ip", clientAddr(c))
+		tx.openCollection(vIP, "ip", tx.client())
 	}
 	if e.openFirst && tx.mode != ModeOff {
 		for _, o := range e.openers {
@@ -172,10 +173,19 @@ func (tx *Transaction) reset() {
 		tx.refs = keep.refs[:0]
 	}
 	tx.matched = keep.matched
+	clear(tx.matched.all)
+	tx.matched.last, tx.matched.any = ref{}, false
 	tx.matched.reset()
 	tx.request.reuse(&keep.request)
 	tx.result = keep.result
+	clear(tx.result.Captures)
 	tx.result.Reset()
 }
 
-func clientAddr(c Conn) string { return c.Client.Addr().Unmap().WithZone("").String() }
+// client is the address that rules see as REMOTE_ADDR, as text.
+func (tx *Transaction) client() string {
+	if tx.clientText == "" && tx.conn.Client.IsValid() {
+		tx.clientText = tx.conn.Client.Addr().Unmap().WithZone("").String()
+	}
+	return tx.clientText
+}

@@ -13,7 +13,7 @@ func (tx *Transaction) bodyScalar(v varID) (string, bool) {
 	q := &tx.request
 	switch v {
 	case vReqbodyProcessor:
-		return tx.ctl.processor, tx.ctl.processor != ""
+		return tx.ctl.processor, true // "" when there is none: CRS asks with a negated pattern
 	case vReqbodyError:
 		return flag(q.err != ""), true
 	case vReqbodyErrorMsg:

@@ -13,7 +13,7 @@ func (tx *Transaction) scalar(v varID) (string, bool) {
 		if v == vUseragentIP {
 			return tx.conn.Peer.Addr().Unmap().WithZone("").String(), tx.conn.Peer.IsValid()
 		}
-		return clientAddr(tx.conn), tx.conn.Client.IsValid()
+		return tx.client(), tx.conn.Client.IsValid()
 	case vRemotePort:
 		return formatInt(int64(tx.conn.Client.Port())), true
 	case vServerAddr:
@@ -37,7 +37,7 @@ func (tx *Transaction) scalar(v varID) (string, bool) {
 	case vRequestBasename:
 		return basename(q.filename), true
 	case vQueryString:
-		return q.query, true
+		return q.query, q.hasQuery
 	case vPathInfo:
 		return percentDecode(q.filename), true // there are no scripts on a disk here: all of the path is for the application
 	case vRemoteUser:

@@ -17,8 +17,10 @@ type answer struct {
 	header []audit.Field
 	body   []byte
 	length int64 // of the whole body when it is known before its end, else -1
-	open   bool  // more body follows after what is in body
-	drop   bool  // the connection is reset instead
+	// unsized leaves Content-Length out, as Apache does when it stops reading a body.
+	unsized bool
+	open    bool // more body follows after what is in body
+	drop    bool // the connection is reset instead
 }
 
 func (a *answer) reset() {
@@ -42,6 +44,7 @@ func (a *answer) page(status int, method, url string) {
 	if url != "" {
 		a.set("Location", url)
 	}
+	a.length = -1
 	a.body = appendPage(a.body[:0], status, method, url)
 	a.set("Content-Type", "text/html; charset=iso-8859-1")
 }
@@ -74,6 +77,7 @@ type frame struct {
 	head    bool // the request was HEAD: no body
 	simple  bool // HTTP/0.9: no head either
 	closes  bool
+	asked   bool // the client sent "Connection: keep-alive": Apache confirms it only then
 	ten     bool // HTTP/1.0
 	chunked bool // set by appendHead when the length is not known
 }
@@ -83,7 +87,7 @@ func (a *answer) appendHead(dst []byte, f *frame) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(a.status), 10)
 	dst = append(dst, ' ')
-	dst = append(dst, http.StatusText(a.status)...)
+	dst = append(dst, statusText(a.status)...)
 	dst = append(dst, "\r\nDate: "...)
 	dst = append(dst, f.date...)
 	dst = append(dst, "\r\nServer: "...)
@@ -95,7 +99,7 @@ func (a *answer) appendHead(dst []byte, f *frame) []byte {
 		}
 	}
 	switch {
-	case !a.hasBody():
+	case !a.hasBody(), a.unsized:
 	case !a.open:
 		dst = append(dst, "Content-Length: "...)
 		n := int64(len(a.body))
@@ -116,7 +120,7 @@ func (a *answer) appendHead(dst []byte, f *frame) []byte {
 	}
 	if f.closes {
 		dst = append(dst, "Connection: close\r\n"...)
-	} else {
+	} else if f.asked {
 		dst = append(dst, "Keep-Alive: timeout=5, max=100\r\nConnection: Keep-Alive\r\n"...)
 	}
 	for i := range a.header {

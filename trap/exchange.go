@@ -123,13 +123,16 @@ func (x *exchange) noteFaults(faults []wire.Fault) {
 // refuse makes the answer when the host's own handler has no say: the verdict of
 // the rules comes first, then the status that Apache gives to what is malformed or over a
 // limit (0: nothing is wrong), then 404 when there is no handler.
-func (x *exchange) refuse(method string, status int) bool {
+func (x *exchange) refuse(method, target string, status int) bool {
 	a := &x.answer
 	switch {
 	case x.stop != nil:
+		a.unsized = false
 		a.interrupt(x.stop, method)
 	case status != 0:
 		a.page(status, method, "")
+	case method == http.MethodOptions && target == "*":
+		a.status = http.StatusOK // it asks about the server, not about a document
 	case x.host.DocumentRoot == nil:
 		a.page(http.StatusNotFound, method, "")
 	default:

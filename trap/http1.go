@@ -16,6 +16,7 @@ import (
 const (
 	apacheLine   = 8190 // LimitRequestLine, LimitRequestFieldSize
 	apacheFields = 100  // LimitRequestFields
+	apacheBody   = 1 << 30
 )
 
 // http1 serves one request of HTTP/0.9 to 1.1 and reports whether another may follow.
@@ -45,15 +46,17 @@ func (c *conn) http1(ctx context.Context, x *exchange) bool {
 	case verdict == wire.Short:
 		status = c.late(x, err)
 		x.body(nil, 0)
-	case head.Framing.HasBody() && !head.Framing.Upgrade:
+	case head.Framing.HasBody() && head.Method != http.MethodConnect:
 		var bodyStatus int
 		bodyStatus, faults, err = c.readBody(x, head)
 		if status == 0 {
 			status = bodyStatus
+			x.answer.unsized = bodyStatus == http.StatusBadRequest && err == nil
 		}
 	default:
 		x.body(nil, 0)
 	}
+	x.answer.unsized = x.answer.unsized || status == http.StatusRequestEntityTooLarge
 	x.noteFaults(head.Faults)
 	x.noteFaults(faults)
 	alive := t.clients.work(c)
@@ -63,9 +66,11 @@ func (c *conn) http1(ctx context.Context, x *exchange) bool {
 		server: x.host.serverName(), date: t.date.at(c.begun), head: head.Method == http.MethodHead,
 		simple: verdict == wire.HTTP && head.Proto == "" && head.Method == http.MethodGet, ten: head.Proto == "HTTP/1.0",
 	}
-	f.closes = verdict != wire.HTTP || head.Framing.Close || head.Framing.Upgrade || len(faults) > 0 || err != nil || c.unread ||
-		closing(status) || t.closing.Load() || !now().Add(t.limits.KeepAlive).Before(c.last())
-	if !alive || err != nil && !isTimeout(err) && !halfClosed(err) {
+	f.closes = verdict != wire.HTTP || head.Framing.Close || head.Method == http.MethodConnect || len(faults) > 0 || err != nil || c.unread ||
+		t.closing.Load() || !now().Add(t.limits.KeepAlive).Before(c.last())
+	connection, _ := head.Get("Connection")
+	f.asked = strings.EqualFold(connection, "keep-alive")
+	if !alive || err != nil && !isTimeout(err) && !halfClosed(err) || x.stop == nil && verdict == wire.Short && !isTimeout(err) && !bytes.ContainsRune(head.Raw, '\n') {
 		// Nobody is there to read an answer, but the rules' verdict is recorded.
 		return c.unanswered(ctx, x, status)
 	}
@@ -74,7 +79,7 @@ func (c *conn) http1(ctx context.Context, x *exchange) bool {
 
 // answer1 makes the answer, has the record made durable and only then sends it.
 func (c *conn) answer1(ctx context.Context, x *exchange, f *frame, head *wire.Head, status int) bool {
-	if !x.refuse(head.Method, status) {
+	if !x.refuse(head.Method, head.Target, status) {
 		w := &writer{x: x, limit: c.trap.limits.Body, header: make(http.Header)}
 		w.overflow = func() bool { return c.commit(ctx, x, f, head.Method) }
 		w.more = func(p []byte) bool {
@@ -110,6 +115,7 @@ func (c *conn) commit(ctx context.Context, x *exchange, f *frame, method string)
 		c.reset()
 		return false
 	}
+	f.closes = f.closes || closing(a.status)
 	n := 0
 	x.out = x.out[:0]
 	if !f.simple {
@@ -223,10 +229,13 @@ func headStatus(h *wire.Head, verdict wire.Verdict) int {
 	}
 	for _, f := range h.Faults {
 		switch f {
-		case wire.FaultBareLF, wire.FaultLeadingLine, wire.FaultNoProtocol, wire.FaultFold, wire.FaultLengthAndCoding:
+		case wire.FaultLeadingLine, wire.FaultNoProtocol, wire.FaultFold, wire.FaultLengthAndCoding:
 			// Apache reads on.
 		case wire.FaultVersion:
-			return http.StatusHTTPVersionNotSupported
+			// Apache takes HTTP/2.0 and HTTP/4.0 in a request line for HTTP/1.1.
+			if h.Proto[5] == '0' {
+				return http.StatusBadRequest
+			}
 		default:
 			return http.StatusBadRequest
 		}
@@ -238,6 +247,9 @@ func headStatus(h *wire.Head, verdict wire.Verdict) int {
 		if len(h.Headers[i].Name)+len(h.Headers[i].Value) > apacheLine {
 			return http.StatusBadRequest
 		}
+	}
+	if h.Framing.ContentLength > apacheBody {
+		return http.StatusRequestEntityTooLarge
 	}
 	switch h.Method {
 	case http.MethodConnect, http.MethodTrace, "TRACK":
@@ -313,7 +325,7 @@ func isHex(c byte) bool {
 func closing(status int) bool {
 	switch status {
 	case http.StatusBadRequest, http.StatusRequestTimeout, http.StatusLengthRequired, http.StatusRequestEntityTooLarge,
-		http.StatusRequestURITooLong, http.StatusRequestHeaderFieldsTooLarge, http.StatusInternalServerError, http.StatusNotImplemented:
+		http.StatusRequestURITooLong, http.StatusRequestHeaderFieldsTooLarge, http.StatusInternalServerError, http.StatusNotImplemented, http.StatusServiceUnavailable:
 		return true
 	}
 	return false

@@ -60,7 +60,6 @@ func (st *stream) judge(head *wire.Head, pseudo string) int {
 	case !strings.Contains(pseudo, ":method") || !strings.Contains(pseudo, ":path") && head.Method != http.MethodConnect:
 		return http.StatusBadRequest
 	}
-	head.Faults = slices.DeleteFunc(head.Faults, func(f wire.Fault) bool { return f == wire.FaultVersion })
 	return headStatus(head, wire.HTTP)
 }
 
@@ -119,7 +118,7 @@ func clean(s string) string {
 // answer makes the answer, has the record made durable and sends it.
 func (h *h2) answer(ctx context.Context, st *stream, head *wire.Head, status int) bool {
 	x := h.x
-	if !x.refuse(head.Method, status) {
+	if !x.refuse(head.Method, head.Target, status) {
 		w := &writer{x: x, limit: h.c.trap.limits.Body, header: make(http.Header)}
 		w.overflow = func() bool { return h.commit(ctx, st, head.Method) }
 		w.more = func(p []byte) bool { return h.send(st.id, p) }
@@ -218,7 +217,7 @@ func shown(fields []hpack.HeaderField) []byte {
 	for i, f := range fields {
 		if i == 0 {
 			status, _ := strconv.Atoi(f.Value)
-			b = append(b, "HTTP/2.0 "+f.Value+" "+http.StatusText(status)...)
+			b = append(b, "HTTP/2.0 "+f.Value+" "+statusText(status)...)
 			continue
 		}
 		b = append(b, "\r\n"+f.Name+": "+f.Value...)

@@ -190,7 +190,7 @@ func TestRulesThatPass(t *testing.T) {
 		{"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 400 Bad Request", ""},
 		{"GET /a%2fb HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "HTTP/1.1 404 Not Found", ""},
 		{"GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 Bad Request", ""},
-		{"GET /" + strings.Repeat("a", 9000) + " HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 414 Request URI Too Long", ""},
+		{"GET /" + strings.Repeat("a", 9000) + " HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 414 Request-URI Too Long", ""},
 		{"GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("a", 80_000) + "\r\n\r\n", "HTTP/1.1 431 Request Header Fields Too Large", ""},
 		{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + strings.Repeat("b", 200_000), "HTTP/1.1 413 Request Entity Too Large", ""},
 		{"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "HTTP/1.1 400 Bad Request", ""},

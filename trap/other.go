@@ -27,7 +27,7 @@ func (c *conn) other(ctx context.Context, x *exchange) {
 	c.unread = true
 	c.helloBytes = nil
 	alive := t.clients.work(c)
-	if !alive || !isText(raw[:min(len(raw), 512)]) || len(raw) == 0 {
+	if !alive || !isText(raw[:min(len(raw), 512)]) || x.stop == nil && len(bytes.TrimLeft(raw, "\r\n")) == 0 {
 		// What is binary gets no answer: an HTTP page would only tell what we are.
 		if why := c.cutReason(); why != cutNot {
 			x.note("cut", why.String())
@@ -35,7 +35,7 @@ func (c *conn) other(ctx context.Context, x *exchange) {
 		x.settle(ctx, true)
 		return
 	}
-	x.refuse("", http.StatusBadRequest)
+	x.refuse("", "", http.StatusBadRequest)
 	c.commit(ctx, x, &frame{server: x.host.serverName(), date: t.date.at(c.begun), closes: true}, "")
 }
 

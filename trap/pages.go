@@ -9,10 +9,7 @@ import (
 
 // appendPage appends the error page that Apache 2.4 sends for a status, ServerSignature Off.
 func appendPage(dst []byte, status int, method, url string) []byte {
-	reason := http.StatusText(status)
-	if reason == "" {
-		reason = "Error"
-	}
+	reason := statusText(status)
 	dst = append(dst, "<!DOCTYPE HTML PUBLIC \"-//IETF//DTD HTML 2.0//EN\">\n<html><head>\n<title>"...)
 	dst = strconv.AppendInt(dst, int64(status), 10)
 	dst = append(dst, ' ')
@@ -37,6 +34,17 @@ func appendPage(dst []byte, status int, method, url string) []byte {
 		dst = append(dst, pageText(status)...)
 	}
 	return append(dst, "</body></html>\n"...)
+}
+
+// statusText is Apache's reason phrase.
+func statusText(status int) string {
+	if status == http.StatusRequestURITooLong {
+		return "Request-URI Too Long"
+	}
+	if text := http.StatusText(status); text != "" {
+		return text
+	}
+	return "Error"
 }
 
 func pageText(status int) string {

@@ -23,7 +23,9 @@ type writer struct {
 	more     func(p []byte) bool // sends what follows
 
 	header    http.Header
+	method    string
 	wrote     bool  // status and headers are taken
+	replaced  bool  // by an error page
 	streaming bool  // overflow has been called
 	broken    bool  // nothing more can be sent on this connection
 	sent      int64 // body bytes passed on
@@ -39,13 +41,31 @@ func (w *writer) WriteHeader(status int) {
 	}
 	w.wrote = true
 	a := &w.x.answer
+	if status >= http.StatusBadRequest {
+		// The page of our own: net/http's would tell that this is no Apache.
+		w.replaced = true
+		a.page(status, w.method, "")
+		return
+	}
 	a.status = status
 	if n, err := strconv.ParseInt(w.header.Get("Content-Length"), 10, 64); err == nil && n >= 0 {
 		a.length = n
 	}
-	// Sorted: two runs of one request give the same record.
-	for _, name := range slices.Sorted(maps.Keys(w.header)) {
+	// In Apache's order, then sorted: two runs of one request give the same record.
+	first := []string{"Last-Modified", "Etag", "Accept-Ranges"}
+	for _, name := range append(first, slices.Sorted(maps.Keys(w.header))...) {
+		if slices.Contains(first, name) {
+			for _, value := range w.header[name] {
+				a.set(name, value)
+			}
+			delete(w.header, name)
+			continue
+		}
 		switch name {
+		case "Content-Type":
+			// mod_mime names no charset unless it is told to.
+			a.set(name, strings.TrimSuffix(w.header.Get(name), "; charset=utf-8"))
+			continue
 		case "Content-Length", "Connection", "Keep-Alive", "Transfer-Encoding", "Date", "Server":
 			continue
 		}
@@ -62,6 +82,8 @@ func (w *writer) Write(p []byte) (int, error) {
 	switch {
 	case w.broken:
 		return 0, errGone
+	case w.replaced:
+		return len(p), nil
 	case w.streaming:
 	case len(a.body)+len(p) <= w.limit:
 		a.body = append(a.body, p...)
@@ -100,6 +122,7 @@ func (w *writer) serve(ctx context.Context, method, target, proto string, eachHe
 			w.x.answer.page(http.StatusInternalServerError, method, "")
 		}
 	}()
+	w.method = method
 	r, ok := w.request(ctx, method, target, proto, eachHeader)
 	if !ok {
 		w.x.answer.page(http.StatusBadRequest, method, "")

@@ -1,0 +1,90 @@
+package gate
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func http2Client(t *testing.T) *http.Client {
+	t.Helper()
+	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr}
+}
+
+// TestHTTP2Proxying sends bodies, streams and trailers through HTTP/2 to an upstream that speaks HTTP/1.
+func TestHTTP2Proxying(t *testing.T) {
+	next := make(chan struct{})
+	b := start(t, "Listen PORT https\n"+rules+tagRule+`SecRequestBodyAccess On
+SecRule ARGS_POST:evil "@streq 1" "id:4,phase:2,deny,status:403"
+`+proxyAll, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/events" {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.Header().Set("Trailer", "X-Sum")
+			for i := range 2 {
+				fmt.Fprintf(w, "data: %d\n", i)
+				w.(http.Flusher).Flush()
+				<-next
+			}
+			w.Header().Set("X-Sum", "2")
+			return
+		}
+		echoServer(w, r)
+	}))
+	client, base := http2Client(t), "https://"+b.addr
+	form := []string{"Content-Type", "application/x-www-form-urlencoded"}
+	if res, body := b.do(client, "POST", base+"/", strings.NewReader("good=1"), form...); res.ProtoMajor != 2 || !strings.HasSuffix(body, "\n\ngood=1") || !strings.Contains(body, "X-Forwarded-Proto: https") {
+		t.Errorf("%s %q", res.Proto, body)
+	}
+	if res, _ := b.do(client, "POST", base+"/", strings.NewReader("evil=1"), form...); res.StatusCode != 403 {
+		t.Errorf("evil: %d", res.StatusCode)
+	}
+	res, err := client.Get(base + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	r := bufio.NewReader(res.Body)
+	for i := range 2 {
+		if line, err := r.ReadString('\n'); err != nil || line != fmt.Sprintf("data: %d\n", i) {
+			t.Fatalf("%q %v", line, err)
+		}
+		next <- struct{}{}
+	}
+	io.Copy(io.Discard, r)
+	if res.Trailer.Get("X-Sum") != "2" {
+		t.Errorf("trailer %v", res.Trailer)
+	}
+}
+
+// TestHTTP2ManyStreams asks for one URL with different fields on one connection at a time: each record has its own.
+func TestHTTP2ManyStreams(t *testing.T) {
+	b := start(t, "Listen PORT https\n"+rules+"SecAuditEngine On\nSecAuditLogParts ABFHZ\nTrapSite builtin\n", nil)
+	client := http2Client(t)
+	b.do(client, "GET", "https://"+b.addr+"/", nil) // one connection for all
+	const n = 200
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { b.do(client, "GET", "https://"+b.addr+"/site.css", nil, "X-Number", fmt.Sprint(i)) })
+	}
+	wg.Wait()
+	seen := map[string]bool{}
+	for i := range n + 1 {
+		_, number, _ := bytes.Cut(b.record(i).RequestHead, []byte("x-number: "))
+		number, _, _ = bytes.Cut(number, []byte("\r\n"))
+		seen[string(number)] = true
+	}
+	if len(seen) != n+1 {
+		t.Errorf("%d different heads for %d requests", len(seen), n+1)
+	}
+	if s := b.gate.Stats(); s.Malformed != 0 {
+		t.Errorf("%+v", s)
+	}
+}

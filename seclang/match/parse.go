@@ -34,9 +34,18 @@ type SyntaxError struct {
 	Text    string
 }
 
-// Error names the place and, with Text, what was expected.
+// Error names the place and, with Text, what was expected. Of a long pattern it
+// shows what stands around the place.
 func (e *SyntaxError) Error() string {
-	return fmt.Sprintf("pattern %q at offset %d: %s", e.Pattern, e.Offset, e.Text)
+	const around = 40
+	shown := e.Pattern
+	if end := e.Offset + around; end < len(shown) {
+		shown = shown[:end] + "..."
+	}
+	if start := e.Offset - around; start > 0 {
+		shown = "..." + shown[start:]
+	}
+	return fmt.Sprintf("pattern %q at offset %d: %s", shown, e.Offset, e.Text)
 }
 
 func (p *parser) fail(format string, args ...any) error {

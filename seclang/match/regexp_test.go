@@ -164,6 +164,9 @@ func TestErrors(t *testing.T) {
 	if _, err := Compile("ab(c", Options{}); !errors.As(err, &se) || se.Offset != 2 {
 		t.Errorf("no offset: %v", err)
 	}
+	if _, err := Compile(strings.Repeat("a", 100)+"(b"+strings.Repeat("c", 100), Options{}); err == nil || len(err.Error()) > 200 || !strings.Contains(err.Error(), "aa(bcc") {
+		t.Errorf("a long pattern: %v", err)
+	}
 }
 
 // TestLimit checks that a pattern that takes for ever is given up.

@@ -384,7 +384,8 @@ func TestSendBatch(t *testing.T) {
 
 // TestConnections: no more than allowed, and used again.
 func TestConnections(t *testing.T) {
-	c := newConsole(t)
+	c := &console{}
+	c.Server = httptest.NewUnstartedServer(c)
 	var opened, open, most atomic.Int32
 	c.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 		if s == http.StateNew {
@@ -399,6 +400,8 @@ func TestConnections(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		return false
 	}
+	c.Start()
+	defer c.Close()
 	s := openSpool(t, t.TempDir())
 	_, r := start(t, s, Destination{URL: c.URL, Protocol: ProtocolMlogc, Connections: 3})
 	fill(t, s, numbered("a", 150)...)

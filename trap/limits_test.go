@@ -285,7 +285,7 @@ func holdIdle(t *testing.T, n int) {
 		conns = append(conns, s.dial(t, addr(100+i/50)))
 	}
 	eventually(t, "all accepted", func() bool { return s.trap.Stats().Open >= n })
-	per := (memory() - before) / uint64(n)
+	per := (memory() - before) / int64(n)
 	t.Logf("%d idle connections: %d bytes each, with the client's end", n, per)
 	if per > 12<<10 {
 		t.Errorf("%d bytes per idle connection", per)
@@ -294,7 +294,7 @@ func holdIdle(t *testing.T, n int) {
 		_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: ")
 	}
 	eventually(t, "all half heads read", func() bool { return s.trap.begun() >= n })
-	per = (memory() - before) / uint64(n)
+	per = (memory() - before) / int64(n)
 	t.Logf("%d half-sent heads: %d bytes each, with the client's end", n, per)
 	if per > 24<<10 {
 		t.Errorf("%d bytes per half-sent head", per)
@@ -328,11 +328,12 @@ func (t *Trap) begun() (n int) {
 	return n
 }
 
-func memory() uint64 {
+func memory() int64 {
+	runtime.GC() // twice: pools give up their content at the second
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return m.HeapAlloc + m.StackInuse
+	return int64(m.HeapAlloc + m.StackInuse)
 }
 
 func noted(r *audit.Record, text string) bool {

@@ -87,3 +87,25 @@ func attackTexts(n int) []string {
 	}
 	return out
 }
+
+// FuzzShortcuts is TestShortcuts on whatever the fuzzer thinks of.
+func FuzzShortcuts(f *testing.F) {
+	for _, s := range attackTexts(60) {
+		f.Add(s)
+	}
+	f.Add("\x00\xff%u0041&#x41;\\x41/**/-- ")
+	e := crs4(f, strings.ReplaceAll(setup4, "PL", "4")+"SecRuleEngine DetectionOnly\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		if len(s) > 2000 {
+			return
+		}
+		r := benchRequest{
+			method: "POST", uri: "/?a=" + url.QueryEscape(s), body: []byte(s), answer: []byte(s), answerType: "text/html",
+			headers: commonHeaders([2]string{"Content-Type", "application/x-www-form-urlencoded"}, [2]string{"X-Note", s}),
+		}
+		quick, plain := matchesOf(e, &r, false), matchesOf(e, &r, true)
+		if d := cmp.Diff(plain, quick); d != "" {
+			t.Fatalf("%q (-plain +quick):\n%s", s, d)
+		}
+	})
+}

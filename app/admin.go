@@ -39,6 +39,10 @@ func (s *Sensor) serveAdmin() error {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(s.decisions.List(decision.Filter{}))
 	})
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(s.status())
+	})
 	mux.HandleFunc("DELETE /decisions/{address}", func(w http.ResponseWriter, r *http.Request) {
 		address, err := netip.ParseAddr(r.PathValue("address"))
 		if err != nil {

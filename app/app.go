@@ -19,6 +19,7 @@ import (
 	"github.com/trapline/trapline/collection"
 	"github.com/trapline/trapline/config"
 	"github.com/trapline/trapline/console/control"
+	"github.com/trapline/trapline/console/ingest"
 	"github.com/trapline/trapline/console/store"
 	"github.com/trapline/trapline/decision"
 	"github.com/trapline/trapline/gate"
@@ -57,6 +58,7 @@ type Sensor struct {
 	decisions   *decision.Log
 	store       *store.Store     // nil when there is no own console
 	control     *control.Control // nil when there is no own console
+	ingest      *ingest.Receiver // nil when there is no own console
 	routes      *routes
 	trap        *trap.Trap
 	gate        *gate.Gate

@@ -42,10 +42,10 @@ func (s *Sensor) serveConsole(address string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("TrapConsole %s: %w", address, err)
 	}
-	receiver := ingest.New(ingest.Config{Store: s.store, Control: s.control, Logger: s.log})
+	s.ingest = ingest.New(ingest.Config{Store: s.store, Control: s.control, Logger: s.log})
 	mux := http.NewServeMux()
-	mux.Handle(ingest.PathPut, receiver)
-	mux.Handle(ingest.PathBatch, receiver)
+	mux.Handle(ingest.PathPut, s.ingest)
+	mux.Handle(ingest.PathBatch, s.ingest)
 	mux.Handle("/", web.New(web.Config{
 		Store: s.store, Control: s.control, Version: s.opt.Version, Logger: s.log, Hosts: s.settings.Load().conf.Trap.ConsoleNames, TrapPorts: trapPorts(s.settings.Load().conf),
 		Decisions: s.webDecisions,

@@ -63,10 +63,7 @@ var errNoDecision = errors.New("no decision and no tag stands against this addre
 func (s *Sensor) lift(ctx context.Context, client netip.Addr) error {
 	client = client.Unmap()
 	lifted := false
-	for _, d := range s.decisions.List(decision.Filter{}) {
-		if !d.Value.Contains(client) {
-			continue
-		}
+	for _, d := range s.decisions.List(decision.Filter{Addr: client}) {
 		if err := s.decisions.Delete(ctx, d.ID); err != nil {
 			return fmt.Errorf("delete decision %s: %w", d.ID, err)
 		}

@@ -113,17 +113,20 @@ func (s *Sensor) relisten(old, now []config.Port) {
 	}
 }
 
-// serve runs an HTTP server of our own (console, administration) on a listener.
+// serveHTTP runs an HTTP server of our own (console, administration) on a listener.
 func (s *Sensor) serveHTTP(name string, ln net.Listener, h http.Handler) {
+	ctx, cancel := context.WithCancel(s.alive)
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, // X-ForensicLog-Summary alone has 4 KB
-		BaseContext:    func(net.Listener) context.Context { return s.alive },
+		BaseContext:    func(net.Listener) context.Context { return ctx },
 	}
+	server.RegisterOnShutdown(cancel) // live event streams have no end of their own
 	s.listeners.mu.Lock()
 	s.listeners.servers = append(s.listeners.servers, server)
 	s.listeners.mu.Unlock()
 	s.spawn(name, func(context.Context) error {
+		defer cancel()
 		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
@@ -139,7 +142,7 @@ func (l *listeners) shutdown(ctx context.Context) error {
 	l.mu.Unlock()
 	var errs []error
 	for _, s := range servers {
-		if err := s.Shutdown(ctx); err != nil { // live event streams have no end of their own
+		if err := s.Shutdown(ctx); err != nil {
 			errs = append(errs, s.Close())
 		}
 	}

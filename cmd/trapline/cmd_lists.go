@@ -71,3 +71,8 @@ type sensorsAddCmd struct {
 func (c *sensorsAddCmd) Run(w *world) error {
 	return app.AddSensor(w.ctx, w.out, c.Data, c.Name, c.Password)
 }
+
+type statusCmd struct{ dataFlag }
+
+// Run asks the running program.
+func (c *statusCmd) Run(w *world) error { return app.Status(w.ctx, w.out, c.Data) }

@@ -32,6 +32,7 @@ type commands struct {
 	Replay    replayCmd    `cmd:"" help:"Import ModSecurity audit logs into a console. Safe to repeat."`
 	Events    eventsCmd    `cmd:"" help:"List the newest events of a console's data directory, or show one."`
 	Decisions decisionsCmd `cmd:"" help:"List who is banned or watched by the running program, or lift a decision."`
+	Status    statusCmd    `cmd:"" help:"What the running program has counted: touches, records, what limits have cut, what waits for which console."`
 	Sensors   sensorsCmd   `cmd:"" help:"List the console's sensors or enrol one."`
 
 	Password passwordCmd `cmd:"" help:"Give a user of the console a new password."`

@@ -1,6 +1,7 @@
 package seclang
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 )
@@ -24,6 +25,7 @@ type request struct {
 	cookies  []field
 	argsGet  []field
 	getError bool // %zz in the query string
+	cut      bool // there were more headers than we look at
 
 	requestBody
 }
@@ -34,6 +36,8 @@ const (
 	maxHeaders = 1 << 14
 	maxCookies = 1 << 15
 )
+
+var errHeaders = errors.New("more than 1000 request headers: the rest is not inspected")
 
 func (q *request) reuse(old *request) {
 	q.headers, q.cookies, q.argsGet = emptied(old.headers), emptied(old.cookies), emptied(old.argsGet)
@@ -54,7 +58,7 @@ func (tx *Transaction) RequestHead(head []byte) {
 	rest := strings.TrimLeft(q.head, "\r\n") // empty lines before the request line are allowed, RFC 9112 2.2
 	line, rest := cutLine(rest)
 	tx.requestLine(line)
-	for rest != "" && len(q.headers) < maxHeaders {
+	for rest != "" && !q.cut {
 		line, rest = cutLine(rest)
 		if line == "" {
 			break
@@ -160,6 +164,10 @@ func withoutHost(uri string) string {
 func (tx *Transaction) AddRequestHeader(name, value string) {
 	q := &tx.request
 	if len(q.headers) >= maxHeaders {
+		if !q.cut {
+			q.cut = true
+			tx.operatorNote(errHeaders)
+		}
 		return
 	}
 	q.headers = append(q.headers, field{name, value})

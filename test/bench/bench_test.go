@@ -187,6 +187,25 @@ func BenchmarkSiteClean(b *testing.B) {
 	}
 }
 
+// BenchmarkSiteIdleTraps: 10,000 idle connections held open on the traps must not slow the real site.
+func BenchmarkSiteIdleTraps(b *testing.B) {
+	for _, n := range []int{0, 10000} {
+		b.Run(fmt.Sprintf("peer=trapline/idle=%d", n), func(b *testing.B) {
+			s := trapline(b, true, 0, absent)
+			for i := range n {
+				// From 200 addresses: one address may hold 64.
+				d := net.Dialer{LocalAddr: &net.TCPAddr{IP: address(i % 200).AsSlice()}}
+				c, err := d.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.trap))
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer c.Close()
+			}
+			once(b, func() { load(b, s, s.site) })
+		})
+	}
+}
+
 // BenchmarkSiteTagged: a tagged client on the real site gets its 403.
 func BenchmarkSiteTagged(b *testing.B) {
 	b.Run("peer=apache", func(b *testing.B) {

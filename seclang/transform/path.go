@@ -89,11 +89,9 @@ func cleanPath(p []byte, win bool) []byte {
 			}
 		}
 		if p[src] == '/' {
+			// mod_security2 leaves the last of them as it is, even when that is a backslash.
 			for src < end && slash(p[src+1]) {
 				src++
-				if win {
-					forward(p, src)
-				}
 			}
 			// A relative path that lost its first segments must not become absolute.
 			if relative && dst == 0 {

@@ -134,7 +134,8 @@ func (g *Gate) SetSites(s Sites) error {
 	if err != nil {
 		return err
 	}
-	g.table.Store(t)
+	old := g.table.Swap(t)
+	old.rest()
 	return nil
 }
 

@@ -251,6 +251,20 @@ func loadPair(pair config.KeyPair) (tls.Certificate, error) {
 	return c, nil
 }
 
+// rest closes the idle connections to upstreams of a generation that is over. Those in use end within IdleConnTimeout.
+func (t *table) rest() {
+	if t == nil {
+		return
+	}
+	for _, s := range t.sites {
+		for _, p := range s.passes {
+			if p.transport != nil {
+				p.transport.CloseIdleConnections()
+			}
+		}
+	}
+}
+
 // site chooses the virtual host.
 func (t *table) site(local netip.AddrPort, name string) *site {
 	return t.sites[t.config.HostFor(local, name)]

@@ -238,12 +238,12 @@ func start(t testing.TB, s *spool.Spool, d Destination) (*Forwarder, *spool.Read
 	return f, r
 }
 
-// until polls for at most 10 s.
+// until polls for at most 30 s: the machine may be busy.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("waited 10 s in vain: %s", what)
+			t.Fatalf("waited 30 s in vain: %s", what)
 		}
 	}
 }

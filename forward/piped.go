@@ -39,6 +39,10 @@ func Piped(ctx context.Context, in io.Reader, conf Conf, log *slog.Logger) error
 		log = slog.New(slog.DiscardHandler)
 	}
 	p := &piped{conf: conf, log: log, storage: conf.StorageDir(), started: time.Now(), lines: newLineQueue(maxLineBytes), wait: incompleteWait, grace: rescanGrace}
+	// Before the first line is read: if we are killed now, the next one must know from when on files are ours.
+	if err := p.firstMark(); err != nil {
+		return err
+	}
 	go p.lines.read(in)
 	if err := p.open(ctx); err != nil {
 		return err
@@ -106,10 +110,7 @@ func (p *piped) open(ctx context.Context) error {
 			return root.Close() // the lines that were read are found again by the next start
 		}
 	}
-	if p.reader, err = p.spool.Reader("console"); err == nil {
-		err = p.firstMark()
-	}
-	if err != nil {
+	if p.reader, err = p.spool.Reader("console"); err != nil {
 		return errors.Join(err, root.Close(), p.spool.Close())
 	}
 	return nil

@@ -3,6 +3,7 @@ package forward
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -29,8 +30,14 @@ func (p *piped) firstMark() error {
 	if p.conf.KeepEntries == 0 || !p.mark().IsZero() {
 		return nil
 	}
-	return p.setMark(p.started.Add(-time.Second))
+	if err := durable.MkdirAll(filepath.Dir(p.markPath()), 0o755); err != nil {
+		return fmt.Errorf("CollectorRoot: %w", err)
+	}
+	return p.setMark(p.started.Add(-firstSlack))
 }
+
+// firstSlack is how long before our first start the web server may have begun to write lines for us.
+const firstSlack = time.Minute
 
 func (p *piped) setMark(t time.Time) error {
 	return durable.WriteFile(p.markPath(), []byte(t.Format(time.RFC3339Nano)+"\n"), 0o600)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -207,10 +208,12 @@ func (c *h2Conn) field(f hpack.HeaderField) {
 }
 
 // take returns the head of the request that a handler serves now, in the form of a record; nil when it is not known.
+// Handlers start in any order, and the rules must see the fields of the request that the upstream gets: of two requests
+// for one URL under way only a head with the very fields of r will do.
 func (c *h2Conn) take(r *http.Request) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	best := -1
+	same := -1 // a head for the same URL
 	for i := range c.waiting {
 		h := &c.waiting[i]
 		target := h.path
@@ -220,31 +223,41 @@ func (c *h2Conn) take(r *http.Request) []byte {
 		if h.method != r.Method || target != r.RequestURI {
 			continue
 		}
-		if best < 0 {
-			best = i
-		}
-		// Two requests for one URL under way: their fields tell them apart.
 		if h.fits(r) {
-			best = i
-			break
+			raw := h.bytes()
+			c.waiting = slices.Delete(c.waiting, i, i+1)
+			return raw
+		}
+		if same < 0 {
+			same = i
 		}
 	}
-	if best < 0 {
-		return nil
+	if same >= 0 {
+		c.waiting = slices.Delete(c.waiting, same, same+1) // or it would count as refused
 	}
-	raw := c.waiting[best].bytes()
-	c.waiting = slices.Delete(c.waiting, best, best+1)
-	return raw
+	return nil
 }
 
+// fits says whether the head became the request r: it compares with what the server makes of the fields.
 func (h *h2Head) fits(r *http.Request) bool {
+	made := make(http.Header, len(h.fields))
 	for _, f := range h.fields {
 		name := http.CanonicalHeaderKey(f.Name)
-		if name != "Cookie" && name != "Host" && name != "Trailer" && !slices.Contains(r.Header[name], f.Value) {
-			return false
-		}
+		made[name] = append(made[name], f.Value)
 	}
-	return true
+	host := h.authority
+	if host == "" {
+		host = made.Get("Host")
+	}
+	delete(made, "Host")
+	delete(made, "Trailer")
+	if _, kept := r.Header["Expect"]; !kept && slices.ContainsFunc(made["Expect"], func(v string) bool { return strings.Contains(strings.ToLower(v), "100-continue") }) {
+		delete(made, "Expect")
+	}
+	if cookies := made["Cookie"]; len(cookies) > 1 {
+		made["Cookie"] = []string{strings.Join(cookies, "; ")}
+	}
+	return host == r.Host && maps.EqualFunc(made, r.Header, func(a, b []string) bool { return slices.Equal(a, b) })
 }
 
 // bytes is the head in the form that rules and logs know; trap writes the same.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/net/http2/hpack"
 )
 
 func http2Client(t *testing.T) *http.Client {
@@ -86,5 +88,35 @@ func TestHTTP2ManyStreams(t *testing.T) {
 	}
 	if s := b.gate.Stats(); s.Malformed != 0 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestHTTP2HeadsAreNotSwapped has two requests for one URL under way. Their handlers may start in any order; a harmless
+// head in place of the other one would carry an attack past the rules.
+func TestHTTP2HeadsAreNotSwapped(t *testing.T) {
+	const path = "/"
+	head := func(fields ...hpack.HeaderField) h2Head {
+		return h2Head{method: "GET", path: path, authority: "a.example", fields: fields}
+	}
+	harmless := head(hpack.HeaderField{Name: "cookie", Value: "a=1"})
+	for name, attack := range map[string]struct {
+		head   h2Head
+		header http.Header
+	}{
+		"one field more":  {head(hpack.HeaderField{Name: "cookie", Value: "a=1"}, hpack.HeaderField{Name: "x", Value: "evil"}), http.Header{"Cookie": {"a=1"}, "X": {"evil"}}},
+		"another cookie":  {head(hpack.HeaderField{Name: "cookie", Value: "evil"}), http.Header{"Cookie": {"evil"}}},
+		"cookie in parts": {head(hpack.HeaderField{Name: "cookie", Value: "a=1"}, hpack.HeaderField{Name: "cookie", Value: "evil"}), http.Header{"Cookie": {"a=1; evil"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &h2Conn{waiting: []h2Head{harmless, attack.head}}
+			r := &http.Request{Method: "GET", RequestURI: path, Host: "a.example", Header: attack.header}
+			if raw := c.take(r); !bytes.Contains(raw, []byte("evil")) {
+				t.Errorf("the rules would see %q", raw)
+			}
+			r.Header = http.Header{"Cookie": {"a=1"}}
+			if raw := c.take(r); !bytes.Contains(raw, []byte("cookie: a=1")) || len(c.waiting) != 0 {
+				t.Errorf("%q, %d wait", raw, len(c.waiting))
+			}
+		})
 	}
 }

@@ -100,6 +100,9 @@ func (m *Multipart) newHeader(s, line string) {
 	case strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' }):
 		m.fail("Multipart: Invalid part header (contains invalid character): " + escapeLog(s) + ".")
 		return
+	case len(p.headers) >= maxPartHeaders:
+		m.fail("Multipart: Too many part headers.")
+		return
 	case p.headerSeen(name):
 		m.fail("Multipart: Duplicate part header: " + escapeLog(name) + ".")
 		return
@@ -107,6 +110,9 @@ func (m *Multipart) newHeader(s, line string) {
 	p.headers = append(p.headers, Arg{Name: strings.Clone(name), Value: strings.Clone(strings.TrimLeft(value, " \t")), Offset: m.offset + len(s) - len(value)})
 	p.lines = append(p.lines, strings.Clone(line))
 }
+
+// maxPartHeaders is far above what any client sends; each one is compared with those before it.
+const maxPartHeaders = 64
 
 func (p *part) headerSeen(name string) bool {
 	name = lowerASCII(name)

@@ -30,7 +30,7 @@ func oracleRules() []Field {
 		"beginsWith a", "beginsWith ab", "endsWith b", "endsWith %41", "contains or", "contains a b", "containsWord ab", "containsWord or", "containsWord 12", "streq ab", "streq 12",
 		"within abc ab or GET", "within 12", "strmatch ab", "strmatch |61 62|", "eq 0", "eq 12", "ge 12", "gt 0", "le 12", "lt 5",
 		"rx ^a", "rx b$", "rx (?i)AB", "rx a.b", `rx \bor\b`, "rx [^a-z]{3}", `rx ^\d+$`, `rx (\w)(\W)?`, `rx (a|x)+B`, `rx \xff`, `rx ^.{3}$`, `rx (?<!a)b`, `rx (\w)\1`, `rx a++b`,
-		`rx ^(?!ab).+\d`, `rx (?:^|;)\s*(o)(r)`, `rx [[:alpha:]]+\h`, `rx (?s)a.*?b`, `rx \x41`, "pm ab or", "pm select script", "pm B 12 |61 2e|", "pm 57-8065 abc ab",
+		`rx ^(?!ab).+\d`, `rx (?:^|;)\s*(o)(r)`, `rx [[:alpha:]]+\h`, `rx (?s)a.*?b`, `rx \x41`, "pm ab or", "pm select script", "pm B 12 |61 2e|", "pm x|y a|b", "pm a||b |", `pm a\:b c\;d`, "strmatch a|b", "pm |6 1|b", "pm |61||62|", "pm 57-8065 abc ab",
 		"ipMatch 10.0.0.0/8", "ipMatch ::1,2001:db8::/32", "ipMatch 10.1.2.3,192.0.2.0/24", "detectSQLi", "detectXSS",
 		"validateByteRange 32-126", "validateByteRange 1-255", "validateByteRange 9,10,13,32-126", "validateUrlEncoding", "validateUtf8Encoding",
 		`verifyCC \d{13,16}`, `verifySSN \d{3}-?\d{2}-?\d{4}`, `verifyCPF ([0-9]{3}\.){2}[0-9]{3}-[0-9]{2}`, "unconditionalMatch", "noMatch",
@@ -45,6 +45,13 @@ func oracleRules() []Field {
 // each, and compares answer, sentence and captures.
 func TestAgainstModSecurity(t *testing.T) {
 	rules := oracleRules()
+	for _, f := range []string{"phrases.data", "more.data"} {
+		path, err := filepath.Abs(filepath.Join("testdata", f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rules = append(rules, Field{"pmFromFile", path})
+	}
 	port := peertest.Ports(t, 1)[0]
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	conf := "Listen " + address + "\nMaxKeepAliveRequests 0\nSecRuleEngine On\nSecAuditEngine On\nSecAuditLogType Serial\nSecAuditLog {{dir}}/audit/log\nSecAuditLogParts AHZ\nSecPcreMatchLimit 100000\nSecPcreMatchLimitRecursion 100000\n"
@@ -110,10 +117,10 @@ func captured(groups []string) string {
 func oracleValues(n int) []string {
 	parts := []string{
 		"a", "ab", "abc", "B", " ", "x", "_", "0", "\n", "\xff", "\xc3\xa9", "%", "%41", "%4", "%zz", "'", "or", "1=1", "<script>", "--", "select", ".", "-5", "12", "574-57-8065",
-		"10.1.2.3", "::1", "\x00", "4111111111111111", "529.982.247-25", "\t", "2001:db8::5", "' or '1'='1", "\"", "\\",
+		"10.1.2.3", "::1", "\x00", "4111111111111111", "529.982.247-25", "\t", "2001:db8::5", "' or '1'='1", "\"", "\\", "/ETC/", "passwd", "two words", "a|b", "AB", "C1", "from more", "|41 42|",
 	}
 	r := rand.New(rand.NewPCG(5, 6))
-	out := []string{"", "ab", "12", "10.1.2.3", "::1", "2001:db8::5"}
+	out := []string{"", "ab", "12", "10.1.2.3", "::1", "2001:db8::5", "ABC1", "abc1", "a|b", "|41 42|C1", "two  words", "two words", "/etc/passwd", "from more", "x|y", "a||b", "a:b", "c;d", `a\:b`, "xby", `FFI\CData`, `FFI\\CData`, `c:\temp`, "x:y", `x\:y`}
 	for range n {
 		var b strings.Builder
 		for range r.IntN(5) {

@@ -49,7 +49,7 @@ func newPmFromFile(arg string, env Env) (Operator, error) {
 			if line = strings.TrimFunc(line, asciiSpace); line == "" || line[0] == '#' {
 				continue
 			}
-			o.list = append(o.list, hexParts(line))
+			o.list = append(o.list, phraseLine(line))
 		}
 	}
 	return o, nil
@@ -89,38 +89,69 @@ func pmContent(arg string) (string, error) {
 	if s == "" {
 		return "", errors.New("the argument is empty: expected text")
 	}
-	b := make([]byte, 0, len(s))
-	inHex, digit := false, -1
-	for i := 0; i < len(s); i++ {
+	// As mod_security2 does it, in place: when neither a byte nor an escape was
+	// decoded, the text keeps its length, and bars that enclose no bytes stay.
+	b := []byte(s)
+	n, digit := 0, -1
+	inHex, escaped, converted := false, false, false
+	for i := range len(s) {
 		c := s[i]
 		switch {
 		case c == '|':
 			inHex = !inHex
+		case c == '\\' && !escaped:
+			escaped = true
 		case inHex:
 			v, err := strconv.ParseUint(string(c), 16, 8)
-			switch {
-			case err != nil: // blanks, and what mod_security2 ignores too
-			case digit < 0:
+			if err != nil {
+				continue
+			}
+			if digit < 0 {
 				digit = int(v)
-			default:
-				b = append(b, byte(digit<<4|int(v)))
-				digit = -1
+				continue
 			}
-		case c == '\\':
-			i++
-			if i == len(s) || strings.IndexByte(`:;\"`, s[i]) < 0 {
-				return "", fmt.Errorf("unsupported escape in %q: expected \\ before one of : ; \\ \"", arg)
-			}
-			b = append(b, s[i])
+			b[n] = byte(digit<<4 | int(v))
+			n++
+			digit, converted = -1, true
+		case escaped && strings.IndexByte(`:;\"`, c) < 0:
+			return "", fmt.Errorf("unsupported escape in %q: expected \\ before one of : ; \\ \"", arg)
 		default:
-			b = append(b, c)
+			b[n] = c
+			n++
+			converted = converted || escaped
+			escaped = false
 		}
+	}
+	if converted {
+		b = b[:n]
 	}
 	return string(b), nil
 }
 
-// hexParts decodes |41 42| in a line of a phrase file where it is well formed;
-// any other bar is text, as in the lists of programs and error messages that CRS has.
+// phraseLine decodes a line of a phrase file as mod_security2 does: |41 42| is
+// bytes, and a backslash stands before : ; " or itself. A line in which a
+// backslash stands before anything else is taken as it is. So is a bar that
+// encloses no bytes, as in the error messages that CRS lists, which
+// mod_security2 garbles.
+func phraseLine(line string) string {
+	text := hexParts(line)
+	if strings.IndexByte(line, '\\') < 0 {
+		return text
+	}
+	b := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\\' {
+			i++
+			if i == len(text) || strings.IndexByte(`:;\"`, text[i]) < 0 {
+				return line
+			}
+		}
+		b = append(b, text[i])
+	}
+	return string(b)
+}
+
+// hexParts decodes |41 42| where it is well formed; any other bar is text.
 func hexParts(line string) string {
 	var b []byte
 	rest := line

@@ -23,6 +23,8 @@ func TestBigBodies(t *testing.T) {
 		{"form of one value", form, "a=" + fill("lorem ipsum dolor sit amet ")},
 		{"form of attack", form, "a=" + fill("' or 1=1 -- <script>alert(1)</script> /etc/passwd ; cat ")},
 		{"form of many arguments", form, fill("a=1&")},
+		{"form of many attacks", form, numbered("a%d="+strings.Repeat("' or 1=1 -- <script>alert(1)</script> /etc/passwd ; cat ", 19)+"&", size)},
+		{"form of many words", form, numbered("a%d="+strings.Repeat("lorem ipsum dolor sit amet ", 40)+"&", size)},
 		{"form of escapes", form, "a=" + fill("%27%20")},
 		{"form of quotes", form, "a=" + fill("'")},
 		{"form of brackets", form, "a=" + fill("<")},

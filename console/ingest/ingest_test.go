@@ -27,6 +27,7 @@ import (
 	"github.com/trapline/trapline/console/control"
 	"github.com/trapline/trapline/console/store"
 	"github.com/trapline/trapline/forward"
+	"github.com/trapline/trapline/spool"
 )
 
 // console is a receiver on a real socket with its store and one sensor, honeypot-sensor / test1234.
@@ -422,5 +423,38 @@ func TestForwarderAndReceiverSpeakTheSameProtocol(t *testing.T) {
 	defer cancel()
 	if _, _, _, err := forward.SendBatch(ctx, nil, d, entries); err == nil {
 		t.Error("a wrong password was accepted")
+	}
+}
+
+// A forwarder that speaks mlogc's protocol goes on in batches from the first answer.
+func TestPutAnswerUpgradesOurForwarder(t *testing.T) {
+	c := startConsole(t, Limits{})
+	q, err := spool.Open(spool.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	reader, err := q.Reader("console")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 500
+	for i := range n {
+		if err := q.Append(t.Context(), fmt.Sprintf("id-%d", i), testEntry(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := forward.New(forward.Config{Reader: reader, Drain: true, Destination: forward.Destination{
+		Name: "console", URL: c.URL + PathPut, User: "honeypot-sensor", Password: "test1234", Protocol: forward.ProtocolMlogc, Connections: 1,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	st := c.receiver.Stats()
+	if st.Stored != n || st.Batches == 0 || st.Puts > n/10 {
+		t.Errorf("%d entries took %d PUTs and %d batches: %+v", n, st.Puts, st.Batches, st)
 	}
 }

@@ -17,21 +17,23 @@ func (s *Sensor) handle(ctx context.Context, h *host, r *audit.Record, tag colle
 	r.Host, r.Honeytrap = h.name, h.honeytrap
 	spooled := h.route.queue(r.ID, audit.AppendNative(nil, whole(r)))
 	spooled.Begin() // its fsync runs beside the tag's
+	var errs []error
 	if err := errors.Join(tag.Wait(ctx), spooled.Wait(ctx)); err != nil {
-		return fmt.Errorf("make record %s and the tag of %s durable: %w", r.ID, r.Client, err)
+		errs = append(errs, fmt.Errorf("make record %s and the tag of %s durable: %w", r.ID, r.Client, err))
 	}
+	// One full disk must not silence the others: logs and decisions may lie elsewhere.
 	for _, log := range h.logs {
 		if !r.Relevant {
 			break // SecAuditEngine does not want it in the files; the spool keeps every touch
 		}
 		if err := log.Write(ctx, r); err != nil {
-			return fmt.Errorf("write audit log: %w", err)
+			errs = append(errs, fmt.Errorf("write audit log: %w", err))
 		}
 	}
 	if err := s.decide(ctx, r); err != nil {
-		return fmt.Errorf("decide on %s: %w", r.Client, err)
+		errs = append(errs, fmt.Errorf("decide on %s: %w", r.Client, err))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // whole is the record with every part when it is of a honeytrap: SecAuditLogParts

@@ -93,12 +93,13 @@ func files(folder string) http.Handler {
 	})
 }
 
-// sites tells the gate which hosts it serves. Those that no port reaches, and
-// honeytraps, have no engine there: the gate never serves them.
+// sites tells the gate which hosts it serves. Those that no port reaches have no
+// engine there. A honeytrap has one: a name of its own on a port of the real site
+// (a decoy) is served by the gate, which must tag and record whoever asks for it.
 func (set *settings) sites() gate.Sites {
 	return gate.Sites{Config: set.conf, Site: func(c *config.Host) gate.Site {
 		h, ok := set.hosts[c]
-		if !ok || c.Honeytrap {
+		if !ok {
 			return gate.Site{Host: c}
 		}
 		return gate.Site{Host: c, Engine: h.engine, Handle: h.handle}

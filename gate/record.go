@@ -79,8 +79,10 @@ func (x *exchange) endTransaction(head []byte) {
 	}
 	x.tx.Logging()
 	ticket := x.tx.Commit()
-	if x.site.Handle != nil && x.tx.AuditWanted(x.status) {
+	wanted := x.tx.AuditWanted(x.status)
+	if x.site.Handle != nil && (wanted || x.site.Host.Honeytrap) { // of a decoy every touch is kept
 		r := x.record(head)
+		r.Relevant = wanted
 		x.tx.Fill(r)
 		x.gate.enqueue(queued{x.site, r, ticket})
 	}
@@ -106,7 +108,7 @@ func (g *Gate) enqueue(q queued) {
 // record takes what Fill does not know. Its bytes are its own.
 func (x *exchange) record(head []byte) *audit.Record {
 	r := &audit.Record{
-		Kind: audit.KindHTTP, Host: x.site.Host.Name, Honeytrap: x.site.Host.Honeytrap, Relevant: true,
+		Kind: audit.KindHTTP, Host: x.site.Host.Name, Honeytrap: x.site.Host.Honeytrap,
 		Time: x.began, Peer: x.conn.peer, Client: x.client, Server: x.conn.local, TLS: x.conn.tls,
 		RequestHead: x.raw, Status: x.status,
 		ResponseHead: slices.Clone(head), ResponseBody: x.kept, ResponseBodySize: x.size,

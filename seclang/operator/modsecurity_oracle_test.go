@@ -6,9 +6,11 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	crstests "github.com/corazawaf/coraza-coreruleset/v4/tests"
 
 	"github.com/trapline/trapline/test/peertest"
 )
@@ -176,4 +180,67 @@ func answers(t *testing.T, file string, want int) []map[int]answer {
 		return len(entries) >= want
 	})
 	return entries
+}
+
+// TestInjectionAgainstModSecurity compares libinjection's port with the
+// library in mod_security2, on the attacks of the CRS tests. The port follows
+// a newer libinjection, which knows more fingerprints of SQL injections ("1.e(ascii
+// 1.e(...", "1except values(1,2)"): two values in a thousand may differ.
+func TestInjectionAgainstModSecurity(t *testing.T) {
+	var values []string
+	err := fs.WalkDir(crstests.FS, ".", func(p string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && strings.Contains(p, "94") {
+			text, _ := fs.ReadFile(crstests.FS, p)
+			for l := range strings.Lines(string(text)) {
+				key, v, _ := strings.Cut(strings.TrimSpace(l), ": ")
+				if key != "uri" && key != "data" {
+					continue
+				}
+				if _, after, ok := strings.Cut(strings.Trim(v, `"'`), "="); ok {
+					v = strings.ReplaceAll(after, "+", " ")
+				}
+				if v, err := url.PathUnescape(v); err == nil && len(v) > 2 && len(v) < 400 {
+					values = append(values, v, "1"+v, "' "+v)
+				}
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(9, 9))
+	r.Shuffle(len(values), func(i, j int) { values[i], values[j] = values[j], values[i] })
+	values = values[:min(4000, len(values))]
+	port := peertest.Ports(t, 1)[0]
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	conf := "Listen " + address + "\nMaxKeepAliveRequests 0\nSecRuleEngine On\nSecAuditEngine On\nSecAuditLogType Serial\nSecAuditLog {{dir}}/audit/log\nSecAuditLogParts AHZ\n"
+	names := []string{"detectSQLi", "detectXSS"}
+	for i, n := range append(names, "unconditionalMatch") {
+		conf += fmt.Sprintf("SecRule ARGS:a \"@%s\" \"id:%d,phase:1,pass,log,auditlog,t:none,logdata:'<>'\"\n", n, 1000+i)
+	}
+	apache := peertest.StartApache(t, conf, address)
+	ask(t, address, values)
+	got := answers(t, apache.Dir+"/audit/log", len(values))
+	for i, n := range names {
+		o, err := New(n, "", Env{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		differ, matches := 0, 0
+		for j, v := range values {
+			m := Result{Explain: true}
+			ours := o.Match(v, "", &m)
+			theirs, matched := got[j][1000+i]
+			if matched {
+				matches++
+			}
+			if ours != matched || ours && m.Text != theirs.text {
+				if differ++; differ > len(values)/500 {
+					t.Errorf("@%s on %q: ours %v %q, mod_security2 %v %q", n, v, ours, m.Text, matched, theirs.text)
+				}
+			}
+		}
+		t.Logf("@%s: %d values, %d match in mod_security2, %d differ", n, len(values), matches, differ)
+	}
 }

@@ -131,15 +131,31 @@ func (b *builder) build(nodes []node) {
 	for _, h := range b.hosts() {
 		h.finish()
 		b.pipes(h)
-		if r := h.RemoteIP; r.Header != "" && len(r.Trusted)+len(r.Internal) == 0 && !b.warned["RemoteIPHeader"] {
-			b.warned["RemoteIPHeader"] = true
-			b.warns = append(b.warns, Warning{
-				File: h.File, Line: h.Line, Directive: "RemoteIPHeader",
-				Text: "RemoteIPHeader " + r.Header + " is believed from nobody: name the proxies in RemoteIPInternalProxy or RemoteIPTrustedProxy (Apache would believe everybody)",
-			})
-		}
+		b.proxies(h)
 	}
 	b.honeytraps()
+}
+
+// proxies warns when proxies are to be believed, but none is named.
+func (b *builder) proxies(h *Host) {
+	r, what := h.RemoteIP, ""
+	switch {
+	case len(r.Trusted)+len(r.Internal) > 0:
+		return
+	case r.Header != "":
+		what = "RemoteIPHeader " + r.Header
+	case r.ProxyProtocol:
+		what = "RemoteIPProxyProtocol"
+	}
+	if what == "" || b.warned[what] {
+		return
+	}
+	b.warned[what] = true
+	name, _, _ := strings.Cut(what, " ")
+	b.warns = append(b.warns, Warning{
+		File: h.File, Line: h.Line, Directive: name,
+		Text: what + " is believed from nobody: name the proxies in RemoteIPInternalProxy or RemoteIPTrustedProxy (Apache would believe everybody)",
+	})
 }
 
 func (b *builder) hosts() []*Host {

@@ -57,6 +57,9 @@ func headerDirectives() []spec {
 		{"RemoteIPHeader", servers, 1, 1, "a header name", func(_ *builder, s *scope, d seclang.Directive) {
 			s.host.RemoteIP.Header = d.Args[0]
 		}},
+		{"RemoteIPProxyProtocol", servers, 1, 1, "On or Off", func(b *builder, s *scope, d seclang.Directive) {
+			s.host.RemoteIP.ProxyProtocol = b.on(d, d.Args[0])
+		}},
 		{"RemoteIPTrustedProxy", servers, 1, -1, "addresses or networks", func(b *builder, s *scope, d seclang.Directive) {
 			s.remoteIPFresh()
 			s.host.RemoteIP.Trusted = append(s.host.RemoteIP.Trusted, b.prefixes(d, d.Args)...)

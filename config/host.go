@@ -217,6 +217,8 @@ type RemoteIP struct {
 	Header   string // "" = nobody: the peer of the handshake counts
 	Trusted  []netip.Prefix
 	Internal []netip.Prefix // may also name private addresses
+	// ProxyProtocol: connections of Trusted and Internal begin with a PROXY header.
+	ProxyProtocol bool
 }
 
 // TLS of a host.

@@ -70,7 +70,7 @@ func unusedDirectives() []unused {
 	add("files cannot be written through the site", silent, accepted, "DAVLockDB", "DAVMinTimeout", "DAVDepthInfinity")
 	add("files cannot be written through the site; put a WebDAV server behind ProxyPass", silent, refused, "DAV")
 	add("user folders are not served", warns, accepted, "UserDir")
-	add("the PROXY protocol is not read; use RemoteIPHeader", silent, refused, "RemoteIPProxyProtocol", "RemoteIPProxyProtocolExceptions")
+	add("only proxies named in RemoteIPInternalProxy and RemoteIPTrustedProxy are asked for a PROXY header", silent, refused, "RemoteIPProxyProtocolExceptions")
 	add("programs are not run here; put the application behind ProxyPass", silent, refused, "ScriptAlias", "ScriptAliasMatch", "WSGIScriptAlias", "FcgidWrapper")
 	add("rewriting is not offered; use Redirect, RedirectMatch, Alias or ProxyPassMatch, or keep it inside <IfModule mod_rewrite.c>", silent, refused,
 		"RewriteEngine", "RewriteRule", "RewriteCond", "RewriteBase", "RewriteMap", "RewriteOptions", "FallbackResource")

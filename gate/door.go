@@ -1,14 +1,17 @@
 package gate
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -96,12 +99,11 @@ func (d *door) accept() {
 
 func (d *door) admit(raw net.Conn) {
 	c := &conn{gate: d.gate, raw: raw, peer: addrPort(raw.RemoteAddr()), local: addrPort(raw.LocalAddr())}
+	c.client = c.peer
 	t := d.gate.table.Load()
-	tlsConfig := t.tlsFor(c.local)
-	if tlsConfig == nil {
-		c.rec = wire.NewRecorder(raw, maxHeadBytes)
-		c.Conn = c.rec
-		d.hand(c)
+	tlsConfig, proxied := t.tlsFor(c.local), t.speaksProxy(c.local, c.peer)
+	if tlsConfig == nil && !proxied {
+		d.plain(c)
 		return
 	}
 	select {
@@ -111,9 +113,54 @@ func (d *door) admit(raw net.Conn) {
 		return
 	}
 	go func() {
-		defer func() { <-d.slots }()
-		d.handshake(c, tlsConfig)
+		defer func() {
+			if d.gate.contained("connection", recover()) {
+				_ = raw.Close()
+			}
+			<-d.slots
+		}()
+		switch {
+		case proxied && !d.introduce(c):
+			d.gate.stats.proxyErrors.Add(1)
+			_ = raw.Close()
+		case tlsConfig == nil:
+			d.plain(c)
+		default:
+			d.handshake(c, tlsConfig)
+		}
 	}()
+}
+
+// contained reports a panic. One connection must not stop the others.
+func (g *Gate) contained(where string, cause any) bool {
+	if cause == nil {
+		return false
+	}
+	g.stats.panics.Add(1)
+	g.log.Error("contained a panic", "where", where, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	return true
+}
+
+func (d *door) plain(c *conn) {
+	c.rec = wire.NewRecorder(c.raw, maxHeadBytes)
+	c.Conn = c.rec
+	d.hand(c)
+}
+
+// introduce lets a named proxy say whose connection this is.
+func (d *door) introduce(c *conn) bool {
+	r := bufio.NewReader(c.raw)
+	_ = c.raw.SetReadDeadline(time.Now().Add(handshakeTimeout))
+	client, err := readProxyLine(r)
+	if err != nil {
+		return false
+	}
+	_ = c.raw.SetReadDeadline(time.Time{})
+	if client.Addr().IsValid() {
+		c.client = client
+	}
+	c.raw = &bufferedConn{c.raw, r}
+	return true
 }
 
 func (d *door) hand(c net.Conn) {
@@ -211,6 +258,7 @@ type conn struct {
 	state       *tls.ConnectionState
 	tls         *audit.TLS
 	peer, local netip.AddrPort
+	client      netip.AddrPort // the peer, or whom a named proxy introduced
 
 	// current is the exchange under way, nil between requests. net/http calls handler, connState and Write for one
 	// request after the other, so it needs no lock.
@@ -292,6 +340,8 @@ func (g *Gate) connState(nc net.Conn, state http.ConnState) {
 	if c == nil || c.rec == nil {
 		return
 	}
+	// net/http calls this where it does not recover any more.
+	defer func() { g.contained("end of a request", recover()) }()
 	switch state {
 	case http.StateIdle:
 		c.finish()

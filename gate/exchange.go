@@ -3,13 +3,11 @@ package gate
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
-	"runtime/debug"
 	"time"
 
 	"github.com/trapline/trapline/collection"
@@ -122,6 +120,7 @@ func foreignConn(g *Gate, r *http.Request) *conn {
 	c := &conn{gate: g}
 	if p, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		c.peer = netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
+		c.client = c.peer
 	}
 	if a, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 		c.local = addrPort(a)
@@ -137,8 +136,7 @@ func (x *exchange) recovered(cause any) (abort bool) {
 	case http.ErrAbortHandler:
 		return true
 	}
-	x.gate.stats.panics.Add(1)
-	x.gate.log.Error("handler panicked", "host", x.site.Host.Name, "path", x.path, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	x.gate.contained("handler of "+x.path, cause)
 	if x.sent || x.hijacked {
 		return true
 	}
@@ -153,7 +151,7 @@ var errAnswered = errors.New("gate: answered by a rule")
 
 func (x *exchange) serve() {
 	s, r := x.site, x.r
-	x.client, x.trusted = clientOf(&s.Host.RemoteIP, x.conn.peer, r.Header)
+	x.client, x.trusted = clientOf(&s.Host.RemoteIP, x.conn.client, r.Header)
 	x.path = cleanPath(r)
 	x.route()
 	if len(s.sections) > 0 {

@@ -91,11 +91,13 @@ type Stats struct {
 	Failed    int64 // records that Handle returned an error for
 	Panics    int64 // of handlers, contained
 	TLSErrors int64 // handshakes that did not end well
-	LogLines  int64 // access log lines lost because the disk or program is too slow
+	// ProxyErrors are connections of named proxies that began without a PROXY header (RemoteIPProxyProtocol).
+	ProxyErrors int64
+	LogLines    int64 // access log lines lost because the disk or program is too slow
 }
 
 type counters struct {
-	requests, malformed, blocked, records, dropped, failed, panics, tlsErrors, logLines atomic.Int64
+	requests, malformed, blocked, records, dropped, failed, panics, tlsErrors, proxyErrors, logLines atomic.Int64
 }
 
 // New makes a gate. It starts nothing: call Run for the records and Serve for each listener.
@@ -218,7 +220,7 @@ func (g *Gate) Stats() Stats {
 	c := &g.stats
 	return Stats{
 		Requests: c.requests.Load(), Malformed: c.malformed.Load(), Blocked: c.blocked.Load(), Records: c.records.Load(), Dropped: c.dropped.Load(),
-		Failed: c.failed.Load(), Panics: c.panics.Load(), TLSErrors: c.tlsErrors.Load(), LogLines: c.logLines.Load(),
+		Failed: c.failed.Load(), Panics: c.panics.Load(), TLSErrors: c.tlsErrors.Load(), ProxyErrors: c.proxyErrors.Load(), LogLines: c.logLines.Load(),
 	}
 }
 

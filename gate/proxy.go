@@ -144,11 +144,11 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
 // forwardedHeaders tells the upstream who asked. What a stranger claims in these headers goes no further.
 func (x *exchange) forwardedHeaders(out *http.Request) {
 	h, in := out.Header, x.r.Header
-	client := x.conn.peer.Addr().String()
+	client := x.conn.client.Addr().String()
 	if x.trusted {
 		if came := strings.Join(in["X-Forwarded-For"], ", "); came != "" {
 			client = came + ", " + client
-		} else if x.client != x.conn.peer {
+		} else if x.client != x.conn.client {
 			client = x.client.Addr().String() + ", " + client
 		}
 	}

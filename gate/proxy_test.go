@@ -83,6 +83,55 @@ func TestTrustedProxyNamesTheClient(t *testing.T) {
 	}
 }
 
+func TestProxyProtocol(t *testing.T) {
+	conf := "RemoteIPProxyProtocol On\nRemoteIPInternalProxy NAMED\n" + rules + tagRule + "SecAuditEngine On\nSecAuditLogParts ABFHZ\n" + proxyAll
+	b := start(t, strings.ReplaceAll(conf, "NAMED", "127.0.0.1"), http.HandlerFunc(echoServer))
+	b.tag("198.51.100.7", "malicious_client")
+	get := "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+	v2 := func(command, family byte, addresses ...byte) string {
+		return proxyV2 + string([]byte{0x20 | command, family, 0, byte(len(addresses))}) + string(addresses)
+	}
+	for line, want := range map[string]string{
+		"PROXY TCP4 198.51.100.7 192.0.2.1 4711 80\r\n":       "403",
+		"PROXY TCP4 198.51.100.8 192.0.2.1 4711 80\r\n":       "X-Forwarded-For: 198.51.100.8\n",
+		"PROXY TCP6 2001:db8::1 2001:db8::2 4711 80\r\n":      "X-Forwarded-For: 2001:db8::1\n",
+		"PROXY UNKNOWN\r\n":                                   "X-Forwarded-For: 127.0.0.1\n",
+		v2(1, 0x11, 198, 51, 100, 7, 0, 0, 0, 0, 1, 1, 0, 80): "403",
+		v2(1, 0x21, append(append([]byte{0x20, 1, 0xd, 0xb8, 11: 0, 15: 9}, make([]byte, 16)...), 0, 1, 0, 80)...): "X-Forwarded-For: 2001:db8::9\n",
+		v2(0, 0):                        "X-Forwarded-For: 127.0.0.1\n",
+		"":                              "",
+		"PROXY TCP4 nonsense 1 2 3\r\n": "",
+		"PROXY " + strings.Repeat("x", 200) + "\r\n": "",
+		v2(1, 0x11, 1, 2): "",
+	} {
+		out := b.raw(line + get)
+		if want == "" && out != "" || !strings.Contains(out, want) {
+			t.Errorf("%q: %q, want %q", line, out, want)
+		}
+	}
+	if r := b.record(0); r.Peer.Addr().String() != "127.0.0.1" || r.Client.Addr().String() == "127.0.0.1" && r.Status == 403 {
+		t.Errorf("record of %v for %v", r.Peer, r.Client)
+	}
+	stranger := start(t, strings.ReplaceAll(conf, "NAMED", "192.0.2.99"), http.HandlerFunc(echoServer))
+	if out := stranger.raw("PROXY TCP4 198.51.100.7 192.0.2.1 4711 80\r\n" + get); !strings.HasPrefix(out, "HTTP/1.1 400 ") {
+		t.Errorf("a stranger's header was taken: %q", out)
+	}
+	if out := stranger.raw(get); !strings.Contains(out, "X-Forwarded-For: 127.0.0.1\n") {
+		t.Errorf("a stranger without header: %q", out)
+	}
+}
+
+func FuzzProxyLine(f *testing.F) {
+	f.Add([]byte("PROXY TCP4 198.51.100.7 192.0.2.1 4711 80\r\nGET"))
+	f.Add([]byte(proxyV2 + "\x21\x11\x00\x0c\x01\x02\x03\x04\x05\x06\x07\x08\x00\x01\x00\x50GET"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		client, err := readProxyLine(bufio.NewReader(bytes.NewReader(data)))
+		if err != nil && client.IsValid() || client.Addr().Is4In6() {
+			t.Fatalf("%v %v", client, err)
+		}
+	})
+}
+
 func TestReverseRewritesAnswers(t *testing.T) {
 	b := start(t, `ProxyPass /app/ http://UPSTREAM/
 ProxyPassReverse /app/ http://UPSTREAM/

@@ -48,6 +48,7 @@ func (g *Gate) drainRecords(ctx context.Context) {
 
 func (g *Gate) handle(ctx context.Context, q queued) {
 	g.stats.records.Add(1)
+	defer func() { g.contained("record", recover()) }()
 	if err := q.site.Handle(ctx, q.record, q.ticket); err != nil {
 		g.stats.failed.Add(1)
 		g.log.Error("record not written", "id", q.record.ID, "host", q.record.Host, "error", err)
@@ -195,7 +196,7 @@ func (g *Gate) malformed(c *conn, seen wire.Seen, answer []byte, status int) {
 	name, _ := head.Get("Host")
 	s := g.table.Load().site(c.local, name)
 	x := g.newExchange()
-	x.conn, x.site, x.raw, x.began, x.client = c, s, seen.Raw, g.now(), c.peer
+	x.conn, x.site, x.raw, x.began, x.client = c, s, seen.Raw, g.now(), c.client
 	x.r = &http.Request{Method: head.Method, RequestURI: head.Target, Proto: head.Proto, Host: name, Header: http.Header{}, RemoteAddr: c.peer.String()}
 	x.w = nowhere{}
 	x.path, x.merged, x.status = head.Target, s.plain, status

@@ -270,6 +270,13 @@ func (t *table) site(local netip.AddrPort, name string) *site {
 	return t.sites[t.config.HostFor(local, name)]
 }
 
+// speaksProxy says whether a connection begins with a PROXY header: RemoteIPProxyProtocol is on for the port, and the
+// peer is a proxy that the host names.
+func (t *table) speaksProxy(local, peer netip.AddrPort) bool {
+	remote := &t.config.HostFor(local, "").RemoteIP
+	return remote.ProxyProtocol && proxyKind(remote, peer.Addr()) != stranger
+}
+
 func (t *table) tlsFor(local netip.AddrPort) *tls.Config { return t.secure[local.Port()] }
 
 // overLimits checks LimitRequestLine, -FieldSize and -Fields; 0 is within.

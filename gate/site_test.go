@@ -430,6 +430,25 @@ func TestPanicsAreContained(t *testing.T) {
 	if r := b.record(0); r.Status != 500 {
 		t.Errorf("record %d", r.Status)
 	}
+	// Handle, and what runs after an answer, where net/http recovers nothing.
+	sites, site := b.gate.cfg.Sites, b.gate.cfg.Sites.Site
+	sites.Site = func(h *config.Host) Site {
+		s := site(h)
+		s.Handle = func(context.Context, *audit.Record, collection.Ticket) error { panic("a bug") }
+		return s
+	}
+	if err := b.gate.SetSites(sites); err != nil {
+		t.Fatal(err)
+	}
+	table := b.gate.table.Load()
+	table.sites[table.config.Main].logs = []*accessLog{nil}
+	if res, _ := b.get("/"); res.StatusCode != 200 {
+		t.Errorf("%d", res.StatusCode)
+	}
+	eventually(t, "both panics to be contained", func() bool { return b.gate.Stats().Panics == 3 })
+	if res, _ := b.get("/"); res.StatusCode != 200 {
+		t.Errorf("%d", res.StatusCode)
+	}
 }
 
 func TestAccessLog(t *testing.T) {

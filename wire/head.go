@@ -76,7 +76,7 @@ func readLines(r *bufio.Reader, lead, limit int) ([]byte, Verdict, error) {
 		_, _ = r.Discard(len(raw))
 		return raw, Short, err
 	}
-	var raw []byte
+	raw := make([]byte, 0, min(r.Buffered(), limit))
 	start := 0 // of the current line in raw
 	first := true
 	for {

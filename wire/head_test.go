@@ -146,3 +146,30 @@ func FuzzReadHead(f *testing.F) {
 		}
 	})
 }
+
+func TestSniff(t *testing.T) {
+	for in, want := range map[string]string{
+		"\x16\x03\x01": "tls", "SSH-2.0": "ssh", "PRI * HTTP/2.0\r\n": "h2", "\x03\x00\x00\x13": "rdp", "\x05\x01\x00": "socks5", "\x04\x01\x00P": "socks4",
+		"\x00\x00\x00\x85\xffSMB": "smb", "\x00\x00\x00\x85\xfeSMB": "smb", "\xfeSMB": "smb", "JRMI\x00": "java-rmi", "GIOP\x01": "giop", "AMQP\x00": "amqp", "*1\r\n$4": "redis",
+		"t3 12.2.1\n": "t3", "stats\r\n": "memcached", "\x10\x0c\x00\x04MQTT": "mqtt", "\x80\x2e\x01\x00\x02": "sslv2", "\r\n\r\n\x00\r\nQUIT\n": "proxy-v2",
+		"": "", "GET / HTTP/1.1": "", "POST /": "", "SUBSCRIBE /": "", "\x00": "", "\x05\x09": "", "trace /": "", "PRI ": "", "\x80": "",
+	} {
+		if got := Sniff([]byte(in)); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+func BenchmarkReadHead(b *testing.B) {
+	in := "GET /index.html?a=1 HTTP/1.1\r\nHost: www.example.org\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nAccept: text/html,application/xhtml+xml\r\nAccept-Language: en\r\nCookie: a=b; c=d\r\n\r\n"
+	src := strings.NewReader("")
+	r := bufio.NewReader(src)
+	b.ReportAllocs()
+	for b.Loop() {
+		src.Reset(in)
+		r.Reset(src)
+		if _, v, _ := ReadHead(r, Limits{}); v != HTTP {
+			b.Fatal(v)
+		}
+	}
+}

@@ -13,6 +13,7 @@ func ParseHead(raw []byte, limits Limits) *Head {
 	line, rest, more := h.cutLine(text)
 	h.requestLine(line)
 	limit := limits.headers()
+	h.Headers = make([]Header, 0, min(strings.Count(rest, "\n")+1, 64, limit))
 	for more {
 		line, rest, more = h.cutLine(rest)
 		if line == "" {

@@ -110,6 +110,10 @@ func (c *conn) begin(x *exchange) {
 	c.current, c.collect, c.answer = x, true, c.answer[:0]
 	c.served++
 	x.raw, _ = c.rec.Take(x.r.Method, x.r.RequestURI)
+	if x.r.ContentLength != 0 {
+		// net/http reads what an answer left of the body and would wait for it for ever.
+		_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(x.site.ioTimeout))
+	}
 	if most := x.site.limits.requests; most > 0 && c.served >= most {
 		x.w.Header().Set("Connection", "close")
 	}

@@ -22,10 +22,11 @@ type pass struct {
 	target    *url.URL // of a prefix
 	template  string   // of a regexp
 	transport *http.Transport
+	upgrade   string // upgrade= of ProxyPass: another protocol than WebSocket, "ANY" or "NONE"
 }
 
 func newPass(h *config.Host, p config.ProxyPass) (*pass, error) {
-	out := &pass{prefix: p.Prefix, regexp: p.Regexp, exclude: p.URL == "!"}
+	out := &pass{prefix: p.Prefix, regexp: p.Regexp, exclude: p.URL == "!", upgrade: p.Upgrade}
 	if out.exclude {
 		return out, nil
 	}
@@ -138,7 +139,23 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
 	if x.site.settings.DisableBackendCompression {
 		out.Header.Del("Accept-Encoding")
 	}
+	if !x.pass.upgrades(out.Header.Get("Upgrade")) {
+		out.Header.Del("Upgrade")
+		out.Header.Del("Connection")
+	}
 	x.forwardedHeaders(out)
+}
+
+// upgrades says whether an upstream may be asked to change the protocol. WebSocket it may, as with Apache's upgrade=WebSocket;
+// with h2c a client would go on in HTTP/2 past every rule.
+func (p *pass) upgrades(protocol string) bool {
+	switch {
+	case protocol == "", strings.EqualFold(p.upgrade, "none"):
+		return false
+	case strings.EqualFold(p.upgrade, "any"), strings.EqualFold(protocol, "websocket"):
+		return true
+	}
+	return strings.EqualFold(protocol, p.upgrade)
 }
 
 // forwardedHeaders tells the upstream who asked. What a stranger claims in these headers goes no further.

@@ -628,3 +628,34 @@ func TestShutdownDrains(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOnlyWebSocketUpgrades has an upstream that would change to any protocol: a client that got h2c would send its
+// next requests past the rules.
+func TestOnlyWebSocketUpgrades(t *testing.T) {
+	upstream := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		to := r.Header.Get("Upgrade")
+		if to == "" {
+			echoServer(w, r)
+			return
+		}
+		c, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		defer c.Close()
+		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+to+"\r\n\r\n")
+	})
+	b := start(t, rules+"ProxyPass /any http://UPSTREAM/ upgrade=ANY\nProxyPass /none http://UPSTREAM/ upgrade=NONE\nProxyPass / http://UPSTREAM/\n", upstream)
+	for _, tc := range []struct{ path, to, want string }{
+		{"/", "websocket", "101"},
+		{"/", "h2c", "200"},
+		{"/", "TLS/1.0", "200"},
+		{"/any", "h2c", "101"},
+		{"/none", "websocket", "200"},
+	} {
+		out := b.raw("GET " + tc.path + " HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\nHTTP2-Settings: AAMAAABk\r\nUpgrade: " + tc.to + "\r\n\r\n")
+		if !strings.HasPrefix(out, "HTTP/1.1 "+tc.want) || tc.want == "200" && strings.Contains(out, "Upgrade:") {
+			t.Errorf("%s to %s: %q", tc.path, tc.to, out)
+		}
+	}
+}

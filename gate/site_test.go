@@ -496,3 +496,23 @@ TrapSite builtin
 		return strings.Contains(string(text), "/after")
 	})
 }
+
+// TestStalledBodiesAreCut sends requests whose bodies never end: blocked, refused or answered from files, each must give
+// its connection back.
+func TestStalledBodiesAreCut(t *testing.T) {
+	b := start(t, "Timeout 1\n"+rules+"SecRule REQUEST_URI \"@contains blocked\" \"id:1,phase:1,deny,status:403\"\nTrapSite builtin\n", nil)
+	for _, line := range []string{"GET / ", "GET /missing ", "POST /blocked ", "DELETE / ", "GET /\t/ "} {
+		for _, framing := range []string{"Content-Length: 1000\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"} {
+			t.Run(line+framing, func(t *testing.T) {
+				t.Parallel()
+				c := b.dial()
+				defer c.Close()
+				io.WriteString(c, line+"HTTP/1.1\r\nHost: x\r\n"+framing)
+				c.SetReadDeadline(time.Now().Add(8 * time.Second))
+				if _, err := io.Copy(io.Discard, c); err != nil {
+					t.Errorf("still open: %v", err)
+				}
+			})
+		}
+	}
+}

@@ -246,8 +246,12 @@ func (b *BodyReader) fault(f Fault) {
 	b.faults = append(b.faults, f)
 }
 
-// parseHex parses a chunk size of at most 15 digits, so that it fits an int64.
+// parseHex parses a chunk size of at most 15 digits, so that it fits an int64. One
+// zero before them is read past, as net/http takes 16.
 func parseHex(s []byte) (int64, bool) {
+	if len(s) == 16 && s[0] == '0' {
+		s = s[1:]
+	}
 	if len(s) == 0 || len(s) > 15 {
 		return 0, false
 	}

@@ -9,8 +9,9 @@ import (
 
 // maxWaiting is how many heads may wait for a handler. net/http serves one
 // request at a time per connection, so more than a few wait only when a client
-// pipelines, or when the bytes are no longer requests.
-const maxWaiting = 32
+// pipelines, or when the bytes are no longer requests. net/http reads 4,096 bytes
+// at a time and its shortest request has 22, so a client gets no more to wait than 187.
+const maxWaiting = 256
 
 // Recorder is a connection under net/http that remembers the head of each
 // HTTP/1 request exactly as it came. It follows the framing of the requests as

@@ -116,6 +116,20 @@ func TestRecorder(t *testing.T) {
 	}
 }
 
+// TestRecorderFollowsPipelines sends as many requests as fit into what net/http reads at a time, after a chunk size as
+// long as net/http takes: the rules must get the bytes of every one.
+func TestRecorderFollowsPipelines(t *testing.T) {
+	const chunked = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0000000000000003\r\nabc\r\n0000000000000000\r\n\r\n"
+	const small = "GET / HTTP/1.1\nHost:\n\n"
+	in := chunked + strings.Repeat(small, 600)
+	for _, piece := range []int{1, 4096} {
+		taken, left := serveScript(t, []byte(in), piece, true)
+		if len(taken) != 601 || len(left) != 0 {
+			t.Errorf("piece %d: %d taken, %d left", piece, len(taken), len(left))
+		}
+	}
+}
+
 func TestRecorderTooLong(t *testing.T) {
 	in := "GET / HTTP/1.1\r\nX: " + strings.Repeat("a", 70<<10) + "\r\n\r\n"
 	taken, left := serveScript(t, []byte(in), 4096, false)

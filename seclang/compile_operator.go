@@ -74,6 +74,12 @@ func (c *compiler) compileOperator(r *rule) {
 	}
 	r.op = op
 	r.always = true
+	if r.argOf != nil {
+		// For operators "" stands for the argument as written, so one that expands to nothing needs its own.
+		if r.opEmpty, err = operator.New(r.opName, "", c.envFor(r)); err != nil {
+			r.opEmpty = r.op
+		}
+	}
 	if r.neg || r.argOf != nil {
 		return
 	}

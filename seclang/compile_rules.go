@@ -184,6 +184,7 @@ func (c *compiler) compileActions(r *rule, t *ruleText) {
 			c.compileStep(r, a)
 		}
 	}
+	r.noted = r.log || r.auditlog
 	r.chain = c.transforms(chain)
 }
 
@@ -199,7 +200,7 @@ func (c *compiler) compileMeta(r *rule, a actionText) {
 	case "rev":
 		r.rev = a.arg
 	case "ver":
-		r.verOf = c.newMacro(a.arg)
+		r.ver = a.arg
 	case "severity":
 		r.severity, _ = parseSeverity(a.arg)
 	case "maturity":

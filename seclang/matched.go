@@ -17,9 +17,9 @@ func (m *matchedVars) add(tx *Transaction, x ref) {
 	if x.seen != "" {
 		val = x.seen
 	}
-	m.last, m.any = ref{v: x.v, key: x.key, val: val}, true
+	m.last, m.any = ref{v: x.v, key: x.key, val: val, count: x.count}, true
 	if len(m.all) < maxMatchedVars {
-		m.all = append(m.all, ref{v: x.v, key: x.key, val: val})
+		m.all = append(m.all, ref{v: x.v, key: x.key, val: val, count: x.count})
 	}
 	tx.ver[vMatchedVars]++
 	tx.ver[vMatchedVarsNames]++

@@ -13,7 +13,7 @@ func (tx *Transaction) note(r *rule, x ref, text string, acted bool) {
 	s := r.starter
 	m := audit.Match{
 		ID: s.id, File: s.file, Line: s.last, Phase: tx.phase, Disruptive: acted, Operator: text,
-		Revision: s.rev, Version: s.verOf.expand(tx), Maturity: s.maturity, Accuracy: s.accuracy,
+		Revision: s.rev, Version: s.ver, Maturity: s.maturity, Accuracy: s.accuracy,
 		Variables: []string{x.name()},
 	}
 	m.Message = s.msg.expand(tx)

@@ -195,7 +195,7 @@ func (tx *Transaction) try(r *rule, x *ref, value, arg string) bool {
 	res.Reset()
 	res.Capture = r.capture
 	res.Explain = false
-	ok := r.op.Match(value, arg, res)
+	ok := r.operator(arg).Match(value, arg, res)
 	if res.Err != nil {
 		tx.operatorError(res.Err)
 	}
@@ -216,12 +216,20 @@ func (tx *Transaction) try(r *rule, x *ref, value, arg string) bool {
 		tx.setCaptures(res.Captures)
 	}
 	text := ""
-	if r.next == nil && r.starter.log {
+	if r.next == nil && r.starter.noted {
 		text = tx.explain(r, x, value, arg)
 	}
 	x.seen = value
 	tx.fire(r, *x, text)
 	return true
+}
+
+// operator is the one to ask, given the argument with its macros expanded.
+func (r *rule) operator(arg string) operator.Operator {
+	if arg == "" && r.opEmpty != nil {
+		return r.opEmpty
+	}
+	return r.op
 }
 
 // explain makes the sentence of a match: the operator runs once more, which is rare, so that it costs nothing when
@@ -233,7 +241,7 @@ func (tx *Transaction) explain(r *rule, x *ref, value, arg string) string {
 	res := &tx.result
 	res.Reset()
 	res.Capture, res.Explain, res.Target = false, true, x.name()
-	r.op.Match(value, arg, res)
+	r.operator(arg).Match(value, arg, res)
 	return res.Text
 }
 
@@ -269,7 +277,7 @@ func (tx *Transaction) decide(r *rule, x ref, text string) {
 	if s.auditlog {
 		tx.auditForced = max(tx.auditForced, 1)
 	}
-	if s.log && len(tx.matches) < maxMatches {
+	if s.noted && len(tx.matches) < maxMatches {
 		tx.note(r, x, text, acted)
 	}
 }

@@ -143,6 +143,19 @@ func decodePath(s string) string {
 	return string(b)
 }
 
+// authority is that of an absolute request target, without user and password; "" when there is none.
+func authority(uri string) string {
+	i := strings.Index(uri, "://")
+	if i <= 0 || strings.ContainsAny(uri[:i], "/?#") {
+		return ""
+	}
+	host := uri[i+3:]
+	if j := strings.IndexAny(host, "/?#"); j >= 0 {
+		host = host[:j]
+	}
+	return host[strings.LastIndexByte(host, '@')+1:]
+}
+
 // withoutHost takes scheme and authority from an absolute request target.
 func withoutHost(uri string) string {
 	i := strings.Index(uri, "://")

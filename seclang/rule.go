@@ -25,7 +25,8 @@ type rule struct {
 	opName  string
 	opArg   string
 	op      operator.Operator
-	argOf   *macro // operator argument when it holds macros
+	argOf   *macro            // operator argument when it holds macros
+	opEmpty operator.Operator // op for an argument whose macros expand to nothing
 	chain   transChain
 	multi   bool
 	capture bool
@@ -49,10 +50,10 @@ type rule struct {
 	pauseOf    *macro
 	log        bool
 	auditlog   bool
+	noted      bool // a match is kept for the record: log or auditlog
 	msg        *macro
 	logdata    *macro
-	rev        string
-	verOf      *macro
+	rev, ver   string
 	tags       []*macro
 	severity   int // -1 when none
 	maturity   int

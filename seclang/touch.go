@@ -81,7 +81,7 @@ func (tx *Transaction) touch(starter *rule) {
 				if r.argOf != nil {
 					arg = r.argOf.expand(tx)
 				}
-				if !tx.excluded(r, &x) && r.op.Match(c.s, arg, &tx.result) != r.neg {
+				if !tx.excluded(r, &x) && r.operator(arg).Match(c.s, arg, &tx.result) != r.neg {
 					hit = true
 					tx.matched.add(tx, x)
 				}

@@ -16,7 +16,7 @@ type ref struct {
 // name is the variable as messages and MATCHED_VAR_NAME print it: what the client chose of it is escaped.
 func (x *ref) name() string {
 	switch {
-	case x.count, x.key == "" && varKinds[x.v] != kindMap, x.v == vXML: // of XML the expression is not shown
+	case x.count, x.key == "" && varKinds[x.v] != kindMap, x.v == vXML, x.v == vEnv: // of these mod_security2 does not show the name
 		return x.v.String()
 	case x.v == vMatchedVars:
 		return operator.EscapeName(x.key) // is a name already

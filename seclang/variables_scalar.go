@@ -61,7 +61,10 @@ func (tx *Transaction) scalar(v varID) (string, bool) {
 }
 
 func (tx *Transaction) serverName() string {
-	host := tx.request.header("Host")
+	host := authority(tx.request.uriRaw) // of an absolute target, which goes before Host (RFC 9112 3.2.2)
+	if host == "" {
+		host = tx.request.header("Host")
+	}
 	if host == "" {
 		return tx.conn.ServerName
 	}

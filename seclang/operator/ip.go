@@ -138,7 +138,7 @@ func newIPMatchFromFile(arg string, env Env) (Operator, error) {
 	for _, name := range names {
 		data, err := env.ReadFile(name)
 		if err != nil {
-			return nil, fmt.Errorf("read address file: %w", err)
+			return nil, fmt.Errorf("read address file: %w%s", err, remote(name))
 		}
 		n := 0
 		for line := range strings.Lines(string(data)) {

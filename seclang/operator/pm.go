@@ -43,7 +43,7 @@ func newPmFromFile(arg string, env Env) (Operator, error) {
 	for _, name := range names {
 		data, err := env.ReadFile(name)
 		if err != nil {
-			return nil, fmt.Errorf("read phrase file: %w", err)
+			return nil, fmt.Errorf("read phrase file: %w%s", err, remote(name))
 		}
 		for line := range strings.Lines(string(data)) {
 			if line = strings.TrimFunc(line, asciiSpace); line == "" || line[0] == '#' {
@@ -53,6 +53,14 @@ func newPmFromFile(arg string, env Env) (Operator, error) {
 		}
 	}
 	return o, nil
+}
+
+// remote explains a list on an HTTPS server, which mod_security2 would fetch.
+func remote(name string) string {
+	if strings.HasPrefix(name, "https://") || strings.HasPrefix(name, "http://") {
+		return ": lists are not fetched from the network while rules load: expected a file, which a timer may keep up to date"
+	}
+	return ""
 }
 
 func asciiSpace(r rune) bool { return r == ' ' || r >= '\t' && r <= '\r' }

@@ -62,8 +62,6 @@ func (b *builder) listen(_ *scope, d seclang.Directive) {
 		default:
 			b.errorf(d, "Listen: found the protocol %q, expected http or https", d.Args[1])
 		}
-	} else {
-		l.HTTPS = l.Port == 443 // as Apache assumes
 	}
 	for _, have := range b.cfg.Listen {
 		if have.IP == l.IP && have.Port == l.Port {

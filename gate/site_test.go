@@ -145,6 +145,34 @@ RedirectMatch 302 "^/r/(?!z)(.*)$" /sub/$1
 	}
 }
 
+// TestDecoyName: a honeytrap may share a port with the real site, under a name that nobody has reason to ask for.
+func TestDecoyName(t *testing.T) {
+	b := start(t, rules+`SecAction "id:1,phase:1,nolog,pass,initcol:ip=%{REMOTE_ADDR}"
+SecRule &IP:DECOY "@eq 1" "id:2,phase:2,deny,status:403"
+<VirtualHost *:PORT>
+ServerName www.example.com
+TrapSite builtin
+</VirtualHost>
+<VirtualHost *:PORT>
+ServerName admin.example.com
+TrapHost On
+SecAuditEngine On
+SecAction "id:3,phase:1,pass,nolog,setvar:ip.decoy=1"
+</VirtualHost>
+`, nil)
+	for _, c := range []struct {
+		host   string
+		status int
+	}{{"www.example.com", 200}, {"unknown.example", 200}, {"admin.example.com", 403}, {"www.example.com", 403}} {
+		if res, _ := b.get("/", "Host", c.host); res.StatusCode != c.status {
+			t.Errorf("%s: %d, want %d", c.host, res.StatusCode, c.status)
+		}
+	}
+	if r := b.record(0); !r.Honeytrap || r.Host != "admin.example.com" {
+		t.Errorf("record %+v", r)
+	}
+}
+
 func TestSymlinksCanBeRefused(t *testing.T) {
 	dir := webRoot(t)
 	if real, err := filepath.EvalSymlinks(dir); err != nil || real != dir {

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/trapline/trapline/seclang"
 )
 
 var update = flag.Bool("update", false, "rewrite the wanted output in testdata/cases")
@@ -161,6 +163,60 @@ func TestDefaultLoads(t *testing.T) {
 	}
 	if cfg.Trap.Data != "" || cfg.Trap.Console != "127.0.0.1:8090" {
 		t.Errorf("trap settings %+v", cfg.Trap)
+	}
+}
+
+// TestDefaultRulesCompile: the rules of the default leave nothing to assume either.
+func TestDefaultRulesCompile(t *testing.T) {
+	cfg, _, err := Parse("trapline.conf", []byte(Default()), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range append([]*Host{cfg.Main}, cfg.Hosts...) {
+		e, err := seclang.Compile(seclang.Config{Directives: h.Sec, Defaults: seclang.Defaults{Article: true}, Honeytrap: h.Honeytrap})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Where tags are kept is not for the file to say: --data or TrapData decides.
+		open := slices.DeleteFunc(e.Assumptions(), func(a Assumption) bool { return strings.HasPrefix(a.Directive, "SecDataDir") })
+		if len(e.Warnings())+len(open) > 0 {
+			t.Errorf("%s: %v %v", h.label(cfg), e.Warnings(), open)
+		}
+	}
+}
+
+// TestScopedRulesCompile: what sections are turned into is in the language.
+func TestScopedRulesCompile(t *testing.T) {
+	text := `
+DocumentRoot /srv
+<Location /api>
+  SecRuleEngine DetectionOnly
+  SecRuleRemoveById 1 2-3
+  SecRuleRemoveByTag "attack-.*"
+  SecRuleUpdateTargetById 9 !ARGS:q
+  SecRule ARGS "@rx x" "id:77,phase:2,deny"
+  SecRule ARGS "@rx y" "id:78,phase:2,deny,chain"
+    SecRule ARGS "@rx z"
+</Location>
+<FilesMatch "\.(php|cgi)$">
+  SecAuditEngine On
+  SecRequestBodyLimit 100
+</FilesMatch>
+<Directory /srv/a>
+  SecAction "id:79,phase:1,nolog,pass"
+</Directory>
+SecRule REQUEST_URI "@contains /" "id:9,phase:2,pass"
+`
+	cfg, _, err := Parse("x.conf", []byte(text), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := seclang.Compile(seclang.Config{Directives: cfg.Main.Sec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := e.Warnings(); len(w) > 0 {
+		t.Error(w)
 	}
 }
 

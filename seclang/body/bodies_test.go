@@ -93,6 +93,19 @@ func bodies() []bodyCase {
 	} {
 		add("MULTIPART", name, mp, text)
 	}
+	for name, text := range map[string]string{
+		"plain": "<a>x</a>", "nested": "<a>x<b>y</b>z</a>", "attributes": `<a b="c" d='e'><f g="h"/></a>`, "cdata": "<a><![CDATA[<b>]]>x</a>", "comment": "<a>x<!-- y -->z</a>", "instruction": "<a>x<?php y ?>z</a>",
+		"references": "<a>&lt;&amp;&#65;&#x42;</a>", "undeclared": "<a>&e;</a>", "entity": `<!DOCTYPE a [<!ENTITY e "evil">]><a>&e;</a>`, "entity in attribute": `<!DOCTYPE a [<!ENTITY e "evil">]><a b="&e;"/>`,
+		"nested entity": `<!DOCTYPE a [<!ENTITY e "ev"><!ENTITY f "&e;il">]><a>&f;</a>`, "external": `<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/hostname">]><a>x&e;y</a>`, "external dtd": `<!DOCTYPE a SYSTEM "http://127.0.0.1:1/x.dtd"><a>x</a>`,
+		"parameter entity": `<!DOCTYPE a [<!ENTITY % p "<!ENTITY e 'evil'>">%p;]><a>&e;</a>`, "markup in entity": `<!DOCTYPE a [<!ENTITY e "<b c='d'>evil</b>">]><a>&e;</a>`,
+		"declaration": `<?xml version="1.0" encoding="UTF-8"?><a>x</a>`, "latin1": "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a>\xe9</a>", "bad utf8": "<a>\xff</a>", "utf8": "<a>é</a>", "bom": "\xef\xbb\xbf<a>x</a>",
+		"utf16": "\xff\xfe<\x00a\x00>\x00x\x00<\x00/\x00a\x00>\x00", "namespace": `<s:a xmlns:s="urn:x" s:b="c"><s:d>x</s:d></s:a>`, "undeclared prefix": `<s:a s:b="c">x</s:a>`, "blanks": "  <a> x \n y </a>\n", "empty": "<a/>",
+		"cut": "<a><b>x", "mismatch": "<a></b>", "two roots": "<a/><b/>", "text after": "<a/>x", "text": "x", "duplicate attribute": `<a b="1" b="2"/>`, "bare ampersand": "<a>x & y</a>", "control": "<a>\x01</a>", "nul": "<a>x\x00y</a>",
+		"deep": strings.Repeat("<a>", 200) + "x" + strings.Repeat("</a>", 200), "too deep": strings.Repeat("<a>", 300) + "x" + strings.Repeat("</a>", 300), "crlf": "<a>x\r\ny</a>", "unquoted attribute": "<a b=c/>", "less than in attribute": `<a b="<"/>`,
+		"version 1.1": `<?xml version="1.1"?><a>x</a>`, "late declaration": ` <?xml version="1.0"?><a>x</a>`, "html": "<html><br></html>", "unknown encoding": `<?xml version="1.0" encoding="x-none"?><a>x</a>`,
+	} {
+		add("XML", name, "text/xml", text)
+	}
 	for name, contentType := range map[string]string{
 		"quoted": `multipart/form-data; boundary="B"`, "half quoted": `multipart/form-data; boundary="B`, "no semicolon": `multipart/form-data boundary=B`, "no gap": `multipart/form-data;boundary=B`,
 		"blank": `multipart/form-data; boundary= B`, "blank name": `multipart/form-data; boundary =B`, "upper": `multipart/form-data; BOUNDARY=B`, "two": `multipart/form-data; boundary=B; boundary=C`,

@@ -110,7 +110,7 @@ func TestXML(t *testing.T) {
 	}
 	for _, tt := range []struct{ expr, want string }{
 		{"/*", "one<two> Jo &x;"},
-		{"//@*", "7|v"},
+		{"//@*", "7|v"}, // the declaration of s is none
 		{"/s:a/b", "one<two>"},
 		{"//b[@k='v']/@k", "v"},
 		{"count(//b)", "1"},

@@ -37,6 +37,8 @@ SecRule FILES "@unconditionalMatch" "id:13,phase:2,pass,nolog,t:hexEncode,setvar
 SecRule FILES_NAMES "@unconditionalMatch" "id:14,phase:2,pass,nolog,t:hexEncode,setvar:'tx.fields=%{tx.fields}|%{MATCHED_VAR}'"
 SecRule FILES_SIZES "@unconditionalMatch" "id:15,phase:2,pass,nolog,t:none,setvar:'tx.sizes=%{tx.sizes}|%{MATCHED_VAR}'"
 SecRule MULTIPART_PART_HEADERS "@unconditionalMatch" "id:16,phase:2,pass,nolog,t:hexEncode,setvar:'tx.headers=%{tx.headers}|%{MATCHED_VAR}'"
+SecRule XML:/* "@unconditionalMatch" "id:18,phase:2,pass,nolog,t:hexEncode,setvar:'tx.names=%{tx.names}|%{MATCHED_VAR}'"
+SecRule XML://@* "@unconditionalMatch" "id:19,phase:2,pass,nolog,t:hexEncode,setvar:'tx.values=%{tx.values}|%{MATCHED_VAR}'"
 SecRule REQBODY_ERROR_MSG "@unconditionalMatch" "id:17,phase:2,pass,nolog,t:hexEncode,setvar:'tx.message=%{MATCHED_VAR}'"
 SecAction "id:30,phase:2,pass,nolog,setenv:names=%{tx.names},setenv:values=%{tx.values},setenv:files=%{tx.files},setenv:fields=%{tx.fields},setenv:sizes=%{tx.sizes},setenv:headers=%{tx.headers},setenv:message=%{tx.message},setenv:failed=%{REQBODY_ERROR}"
 SecAction "id:31,phase:2,pass,nolog,setenv:'flags=BQ%{MULTIPART_BOUNDARY_QUOTED} BW%{MULTIPART_BOUNDARY_WHITESPACE} DB%{MULTIPART_DATA_BEFORE} DA%{MULTIPART_DATA_AFTER} HF%{MULTIPART_HEADER_FOLDING} LF%{MULTIPART_LF_LINE} CL%{MULTIPART_CRLF_LF_LINES} SM%{MULTIPART_MISSING_SEMICOLON} IQ%{MULTIPART_INVALID_QUOTING} IP%{MULTIPART_INVALID_PART} IH%{MULTIPART_INVALID_HEADER_FOLDING} FL%{MULTIPART_FILE_LIMIT_EXCEEDED} UB%{MULTIPART_UNMATCHED_BOUNDARY} ST%{MULTIPART_STRICT_ERROR} UE%{URLENCODED_ERROR}'"
@@ -85,6 +87,8 @@ func tolerated(name string) string {
 		return "mod_security2 takes the dot in a key for its own separator and loses the prefix"
 	case "MULTIPART/space before colon":
 		return "refused by name, as in version 2.9.8 and later"
+	case "XML/markup in entity":
+		return "markup in an entity is shown as text, so that rules see its attributes too"
 	case "MULTIPART/star":
 		return "filename* is understood, as in version 3 and by back ends"
 	case "MULTIPART/empty file name":
@@ -109,6 +113,7 @@ func askOurs(processor, contentType, text string) seen {
 		}
 		return strings.Join(out, "|")
 	}
+	xmlText, xmlAttr := "", ""
 	name, value := func(a Arg) string { return a.Name }, func(a Arg) string { return a.Value }
 	var files, fields []Arg
 	var sizes []string
@@ -116,10 +121,31 @@ func askOurs(processor, contentType, text string) seen {
 		files, fields = append(files, Arg{Value: f.Name}), append(fields, Arg{Value: f.Field})
 		sizes = append(sizes, strconv.FormatInt(f.Size, 10))
 	}
+	if r.XML != nil {
+		r.Args = nil
+		for i, expr := range []string{"/*", "//@*"} {
+			q, err := CompileXPath(expr, nil)
+			if err != nil {
+				panic(err)
+			}
+			found, err := r.XML.Select(q)
+			if err != nil {
+				panic(err)
+			}
+			if i == 0 {
+				xmlText = hexAll(found, value)
+			} else {
+				xmlAttr = hexAll(found, value)
+			}
+		}
+	}
 	f := r.Multipart
 	s := seen{
 		hexAll(r.Args, name), hexAll(r.Args, value), hexAll(files, value), hexAll(fields, value), strings.Join(sizes, "|"),
 		hexAll(r.PartHeaders, value), "", bit(r.Error != ""), r.Error,
+	}
+	if r.XML != nil {
+		s.names, s.values = xmlText, xmlAttr
 	}
 	if r.Processor == "MULTIPART" {
 		s.flags = fmt.Sprintf("BQ%s BW%s DB%s DA%s HF%s LF%s CL%s SM%s IQ%s IP%s IH%s FL%s UB%d ST%s UE0", bit(f.BoundaryQuoted), bit(f.BoundaryWhitespace), bit(f.DataBefore),
@@ -146,12 +172,18 @@ func TestAgainstApache(t *testing.T) {
 				}
 			}
 			if theirs.failed == "" {
+				if ours.failed != "1" && c.processor != "MULTIPART" {
+					t.Errorf("mod_security2 answers 500, ours %+v", ours)
+				}
 				t.Skip("mod_security2 answers 500 and runs no rule")
 			}
 			if c.processor == "MULTIPART" && theirs.failed == "1" && ours.failed == "1" {
 				// After an error mod_security2 shows the rules nothing of the body; we show what came before it.
 				theirs = seen{failed: "1", flags: theirs.flags, message: theirs.message}
 				ours = seen{failed: "1", flags: ours.flags, message: ours.message}
+			}
+			if c.processor == "XML" && theirs.failed == "1" {
+				theirs, ours = seen{failed: "1"}, seen{failed: ours.failed} // libxml2 words its errors in another way
 			}
 			if c.processor == "JSON" && theirs.failed == "1" {
 				// yajl words its errors in another way, and stops at another token.

@@ -1,11 +1,13 @@
 package body
 
 import (
+	"encoding/binary"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf16"
 
 	"github.com/antchfx/xmlquery"
 	"github.com/antchfx/xpath"
@@ -105,8 +107,14 @@ var (
 )
 
 func (p *xmlParser) run(text string) error {
+	text, wide := normalXML(text)
 	d := xml.NewDecoder(strings.NewReader(text))
-	d.CharsetReader = charset.NewReaderLabel
+	d.CharsetReader = func(label string, r io.Reader) (io.Reader, error) {
+		if wide {
+			return r, nil // is UTF-8 by now, whatever the declaration says
+		}
+		return charset.NewReaderLabel(label, r)
+	}
 	budget := maxXMLEntities
 	elements := 0
 	for {
@@ -149,6 +157,37 @@ func (p *xmlParser) run(text string) error {
 	return nil
 }
 
+// normalXML makes of a document what encoding/xml takes: UTF-8 without a byte
+// order mark, of version 1.0. wide reports that it was UTF-16.
+func normalXML(text string) (out string, wide bool) {
+	switch {
+	case strings.HasPrefix(text, "\xef\xbb\xbf"):
+		text = text[3:]
+	case strings.HasPrefix(text, "\xff\xfe"):
+		text, wide = fromUTF16(text[2:], binary.LittleEndian), true
+	case strings.HasPrefix(text, "<\x00"):
+		text, wide = fromUTF16(text, binary.LittleEndian), true
+	case strings.HasPrefix(text, "\xfe\xff"):
+		text, wide = fromUTF16(text[2:], binary.BigEndian), true
+	case strings.HasPrefix(text, "\x00<"):
+		text, wide = fromUTF16(text, binary.BigEndian), true
+	}
+	const head = "<?xml version="
+	if strings.HasPrefix(text, head) && len(text) > len(head)+5 && text[len(head)+1:len(head)+4] == "1.1" {
+		// 1.1 only allows more characters; encoding/xml would refuse it unseen.
+		text = text[:len(head)+1] + "1.0" + text[len(head)+4:]
+	}
+	return text, wide
+}
+
+func fromUTF16(s string, order binary.ByteOrder) string {
+	units := make([]uint16, 0, len(s)/2)
+	for ; len(s) >= 2; s = s[2:] {
+		units = append(units, order.Uint16([]byte(s[:2])))
+	}
+	return string(utf16.Decode(units))
+}
+
 func (p *xmlParser) add(n *xmlquery.Node) error {
 	if p.nodes++; p.nodes > maxXMLNodes {
 		return errXMLNodes
@@ -166,6 +205,9 @@ func (p *xmlParser) start(t xml.StartElement) error {
 		return errXMLNodes
 	}
 	for _, a := range t.Attr {
+		if a.Name.Space == "xmlns" || a.Name.Space == "" && a.Name.Local == "xmlns" {
+			continue // a declaration is no attribute in XPath
+		}
 		n.Attr = append(n.Attr, xmlquery.Attr{Name: a.Name, Value: a.Value, NamespaceURI: a.Name.Space})
 	}
 	if err := p.add(n); err != nil {

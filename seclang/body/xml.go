@@ -117,7 +117,7 @@ func (p *xmlParser) run(text string) error {
 	}
 	budget := maxXMLEntities
 	elements := 0
-	for {
+	for first := true; ; first = false {
 		tok, err := d.Token()
 		if errors.Is(err, io.EOF) {
 			break
@@ -139,6 +139,10 @@ func (p *xmlParser) run(text string) error {
 			err = p.text(string(t))
 		case xml.Comment:
 			err = p.add(&xmlquery.Node{Type: xmlquery.CommentNode, Data: string(t)})
+		case xml.ProcInst:
+			if t.Target == "xml" && !first {
+				return errors.New("XML declaration is not at the start of the document")
+			}
 		case xml.Directive:
 			if d.Entity == nil {
 				d.Entity = entities(string(t), &budget)
@@ -204,7 +208,12 @@ func (p *xmlParser) start(t xml.StartElement) error {
 	if p.nodes += len(t.Attr); p.nodes > maxXMLNodes {
 		return errXMLNodes
 	}
+	names := make(map[xml.Name]bool, len(t.Attr))
 	for _, a := range t.Attr {
+		if names[a.Name] {
+			return errors.New("attribute " + a.Name.Local + " is there twice")
+		}
+		names[a.Name] = true
 		if a.Name.Space == "xmlns" || a.Name.Space == "" && a.Name.Local == "xmlns" {
 			continue // a declaration is no attribute in XPath
 		}

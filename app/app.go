@@ -130,6 +130,9 @@ func (s *Sensor) openRooms(conf *config.Config, warnings []config.Warning) error
 		return err
 	}
 	s.settings.Store(set)
+	if err := s.routes.finish(); err != nil {
+		return err
+	}
 	if s.trap, err = trap.New(trap.Config{Host: s.trapHost, Limits: trapLimits(conf.Trap.Limits), Logger: s.log}); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -25,11 +26,17 @@ const ownConsole = "console"
 // route is a spool and the consoles that its records go to. Hosts whose records
 // go to the same consoles share one; so a record lies on disk once, however many want it.
 type route struct {
-	name         string
-	spool        *spool.Spool
-	destinations []forward.Destination
-	own          bool
-	forwarders   []*forward.Forwarder
+	name    string
+	spool   *spool.Spool
+	own     bool // deliver runs
+	senders []*sender
+}
+
+// sender is a forwarder that runs.
+type sender struct {
+	*forward.Forwarder
+	to   forward.Destination
+	stop func() // returns when it has ended
 }
 
 // queue begins to make the entry durable; the ticket waits for the end of it. A route without consoles keeps nothing.
@@ -94,12 +101,13 @@ func mlogcDestination(p config.Pipe) (forward.Destination, error) {
 
 // openRoute finds or opens the route to the own console and these destinations.
 func (rs *routes) openRoute(to []forward.Destination) (*route, error) {
-	r := &route{destinations: to, own: rs.store != nil}
-	if !r.own && len(to) == 0 {
+	r := &route{}
+	own := rs.store != nil
+	if !own && len(to) == 0 {
 		return r, nil
 	}
 	hash := sha256.New()
-	fmt.Fprintln(hash, r.own)
+	fmt.Fprintln(hash, own)
 	for _, d := range to {
 		fmt.Fprintln(hash, destinationKey(d))
 	}
@@ -107,32 +115,29 @@ func (rs *routes) openRoute(to []forward.Destination) (*route, error) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if old, ok := rs.open[r.name]; ok {
-		return old, nil
+		return old, rs.start(old, own, to)
 	}
 	var err error
 	if r.spool, err = spool.Open(spool.Config{Dir: filepath.Join(rs.dir, r.name), Logger: rs.log}); err != nil {
 		return nil, err
 	}
-	if err := rs.start(r); err != nil {
+	if err := rs.start(r, own, to); err != nil {
 		return nil, errors.Join(err, r.spool.Close())
 	}
 	rs.open[r.name] = r
+	rs.spawn("spool "+r.name, r.spool.Run)
 	return r, nil
 }
 
-// start runs the route's readers, each at its own pace.
-func (rs *routes) start(r *route) error {
-	rs.spawn("spool "+r.name, r.spool.Run)
-	if r.own {
-		reader, err := r.spool.Reader(ownConsole)
-		if err != nil {
-			return err
+// start runs those of the route's readers that do not run yet, each at its own
+// pace. One whose password or other settings have changed begins again with the
+// new ones. On error nothing has been started: a reload that is refused must not leave half a route behind.
+func (rs *routes) start(r *route, own bool, to []forward.Destination) error {
+	var begin []*sender
+	for _, d := range to {
+		if slices.ContainsFunc(r.senders, func(s *sender) bool { return s.to == d }) {
+			continue
 		}
-		rs.spawn("own console", func(ctx context.Context) error {
-			return deliver(ctx, reader, rs.store, ownSensor, rs.log)
-		})
-	}
-	for _, d := range r.destinations {
 		reader, err := r.spool.Reader(readerName(d))
 		if err != nil {
 			return err
@@ -141,10 +146,108 @@ func (rs *routes) start(r *route) error {
 		if err != nil {
 			return err
 		}
-		r.forwarders = append(r.forwarders, f)
-		rs.spawn("forward to "+d.Name, f.Run)
+		begin = append(begin, &sender{Forwarder: f, to: d})
+	}
+	if own && !r.own {
+		reader, err := r.spool.Reader(ownConsole)
+		if err != nil {
+			return err
+		}
+		r.own = true
+		rs.spawn("own console", func(ctx context.Context) error {
+			return deliver(ctx, reader, rs.store, ownSensor, rs.log)
+		})
+	}
+	for _, s := range begin {
+		r.senders = slices.DeleteFunc(r.senders, func(old *sender) bool {
+			same := destinationKey(old.to) == destinationKey(s.to)
+			if same {
+				old.stop() // one reader must not have two
+			}
+			return same
+		})
+		r.senders = append(r.senders, s)
+		rs.run(s)
 	}
 	return nil
+}
+
+// run runs a sender until the program ends or the sender is stopped.
+func (rs *routes) run(s *sender) {
+	own, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	s.stop = func() {
+		cancel()
+		<-ended
+	}
+	rs.spawn("forward to "+s.to.Name, func(ctx context.Context) error {
+		defer close(ended)
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		return s.Run(own)
+	})
+}
+
+// finish delivers what lies in spools of earlier configurations: a change of the
+// consoles makes another spool, and records that still waited in the old one
+// would wait for ever. Only consoles that the configuration still names get them.
+func (rs *routes) finish() error {
+	dirs, err := os.ReadDir(rs.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("spools of earlier configurations: %w", err)
+	}
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	var known []forward.Destination
+	for _, r := range rs.open {
+		for _, s := range r.senders {
+			known = append(known, s.to)
+		}
+	}
+	for _, d := range dirs {
+		if _, ok := rs.open[d.Name()]; ok || !d.IsDir() {
+			continue
+		}
+		r := &route{name: d.Name()}
+		if r.spool, err = spool.Open(spool.Config{Dir: filepath.Join(rs.dir, r.name), Logger: rs.log}); err != nil {
+			rs.log.Warn("spool of an earlier configuration cannot be opened", "spool", r.name, "err", err)
+			continue
+		}
+		if err := rs.finishRoute(r, known); err != nil {
+			return errors.Join(err, r.spool.Close())
+		}
+	}
+	return nil
+}
+
+func (rs *routes) finishRoute(r *route, known []forward.Destination) error {
+	var to []forward.Destination
+	own := false
+	for _, name := range r.spool.Readers() {
+		reader, err := r.spool.Reader(name)
+		if err != nil {
+			return err
+		}
+		waiting, _ := reader.Backlog()
+		if waiting == 0 {
+			continue
+		}
+		i := slices.IndexFunc(known, func(d forward.Destination) bool { return readerName(d) == name })
+		switch {
+		case name == ownConsole && rs.store != nil:
+			own = true
+		case i >= 0:
+			to = append(to, known[i])
+		default:
+			rs.log.Warn("records wait for a console that the configuration names no more", "spool", r.name, "reader", name, "records", waiting)
+		}
+	}
+	if !own && len(to) == 0 {
+		return r.spool.Close()
+	}
+	rs.open[r.name] = r
+	rs.spawn("spool "+r.name, r.spool.Run)
+	return rs.start(r, own, to)
 }
 
 // close closes the spools after every reader has ended.

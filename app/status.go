@@ -24,8 +24,8 @@ func (s *Sensor) status() map[string]any {
 	defer s.routes.mu.Unlock()
 	for name, r := range s.routes.open {
 		all["spool "+name] = r.spool.Stats()
-		for i, f := range r.forwarders {
-			all["forward to "+r.destinations[i].Name] = f.Stats()
+		for _, f := range r.senders {
+			all["forward to "+f.to.Name] = f.Stats()
 		}
 	}
 	return all

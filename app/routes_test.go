@@ -1,0 +1,146 @@
+package app
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/trapline/trapline/forward"
+)
+
+// receiver is a console of mlogc's kind that takes one password and remembers what it stored.
+type receiver struct {
+	*httptest.Server
+	mu     sync.Mutex
+	stored []string
+}
+
+func newReceiver(t *testing.T, password string) *receiver {
+	r := &receiver{}
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		body, _ := io.ReadAll(q.Body)
+		if _, p, _ := q.BasicAuth(); p != password {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		r.mu.Lock()
+		r.stored = append(r.stored, string(body))
+		r.mu.Unlock()
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *receiver) has(entry string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Contains(r.stored, entry)
+}
+
+func (r *receiver) destination(password string) forward.Destination {
+	return forward.Destination{Name: r.URL, URL: r.URL, User: "s", Password: password, Protocol: forward.ProtocolMlogc, ErrorTimeout: 50 * time.Millisecond}
+}
+
+// startRoutes runs routes in a directory; stop ends them as the program does.
+func startRoutes(t *testing.T, dir string) (rs *routes, started *int, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	started = new(int)
+	rs = &routes{dir: dir, log: slog.New(slog.DiscardHandler), open: map[string]*route{}}
+	rs.spawn = func(name string, run func(context.Context) error) {
+		*started++
+		wg.Go(func() {
+			if err := run(ctx); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	stop = sync.OnceFunc(func() {
+		cancel()
+		wg.Wait()
+		if err := rs.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return rs, started, stop
+}
+
+const entry = "--0000-A--\n[22/Nov/2026:08:25:52 +0000] id1 192.0.2.7 1 127.0.0.1 8000\n--0000-Z--\n"
+
+func queueEntry(t *testing.T, r *route) {
+	t.Helper()
+	if err := r.queue("id1", []byte(entry)).Wait(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func arrives(t *testing.T, what string, r *receiver) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !r.has(entry); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: the record did not arrive", what)
+		}
+	}
+}
+
+func TestReloadTakesAnotherPassword(t *testing.T) {
+	console := newReceiver(t, "right")
+	rs, _, _ := startRoutes(t, t.TempDir())
+	r, err := rs.openRoute([]forward.Destination{console.destination("wrong")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	queueEntry(t, r)
+	again, err := rs.openRoute([]forward.Destination{console.destination("right")})
+	if err != nil || again != r || len(r.senders) != 1 {
+		t.Fatalf("%v %v %d senders", err, again == r, len(r.senders))
+	}
+	arrives(t, "after a reload", console)
+}
+
+// TestRefusedRouteStartsNothing: a broken line among good ones refuses the reload, and must not end the program later.
+func TestRefusedRouteStartsNothing(t *testing.T) {
+	rs, started, _ := startRoutes(t, t.TempDir())
+	good := newReceiver(t, "p").destination("p")
+	if _, err := rs.openRoute([]forward.Destination{good, {Name: "bad", URL: "ftp://192.0.2.1/"}}); err == nil || *started != 0 {
+		t.Errorf("error %v, %d started", err, *started)
+	}
+}
+
+func TestSpoolOfAnEarlierConfigurationIsFinished(t *testing.T) {
+	dir := t.TempDir()
+	console, other := newReceiver(t, "right"), newReceiver(t, "right")
+	rs, _, stop := startRoutes(t, dir)
+	r, err := rs.openRoute([]forward.Destination{console.destination("wrong")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	queueEntry(t, r)
+	stop()
+
+	// The owner adds a console and restarts: another route, another spool.
+	rs, _, stop = startRoutes(t, dir)
+	if _, err := rs.openRoute([]forward.Destination{console.destination("right"), other.destination("right")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := rs.finish(); err != nil {
+		t.Fatal(err)
+	}
+	arrives(t, "after a restart", console)
+	stop()
+	if other.has(entry) {
+		t.Error("a console got a record that was not for it")
+	}
+	// Nothing waits there any more: the next start leaves it closed.
+	rs, _, _ = startRoutes(t, dir)
+	if err := rs.finish(); err != nil || len(rs.open) != 0 {
+		t.Errorf("%v, %d open", err, len(rs.open))
+	}
+}

@@ -24,6 +24,10 @@ func bodies() []bodyCase {
 		"object": `{"a":"1","b":{"c":2}}`, "array": `{"a":["x","y"]}`, "objects in array": `{"a":[{"b":1},{"b":2}]}`, "top array": `["x",{"b":1},"y"]`, "nested arrays": `{"a":[["x"],["y"]],"z":1}`,
 		"scalar": `"x"`, "types": `{"a":true,"b":null,"c":-1.5e3}`, "escape": `{"a":"\u0041\n\u00e9"}`, "half pair": `{"a":"\ud83dx"}`, "cut": `{"a":"1","b":`, "garbage": `{"a":1}x`, "comment": `{"a":1/**/}`,
 		"deep then flat": `{"a":{"b":{"c":1}},"d":2}`, "duplicate": `{"a":1,"a":2}`, "dotted key": `{"a.b":{"c":1},"d":2}`, "empty key": `{"":1,"b":{"":2}}`, "after array": `{"a":[1,{"c":2}],"d":3}`,
+		"minus zero": `{"a":-0}`, "exponent": `{"a":1E+2}`, "lone minus": `{"a":-}`, "point without digits": `{"a":1.}`, "leading point": `{"a":.5}`, "plus": `{"a":+1}`, "hex": `{"a":0x1}`, "nan": `{"a":NaN}`,
+		"slash escape": `{"a":"\/\b\f"}`, "delete": "{\"a\":\"\x7f\"}", "vertical tab": "{\v\"a\":1}", "form feed": "{\f\"a\":1}", "new lines": "{\r\n\t\"a\" : 1 }\n", "overlong": "{\"a\":\"\xc0\xaf\"}", "surrogate bytes": "{\"a\":\"\xed\xa0\x80\"}",
+		"pair": `{"a":"\ud83d\ude00"}`, "low half": `{"a":"\ude00"}`, "upper hex": `{"a":"\u00E9"}`, "short escape": `{"a":"\u00e"}`, "true upper": `{"a":True}`, "nothing after comma": `[1,]`, "comma first": `[,1]`, "comma only": `{,}`, "unquoted key": `{a:1}`,
+		"number key": `{1:2}`, "nested empty": `{"a":{},"b":[],"c":1}`, "array in array empty": `[[],[[]],1]`, "deep": strings.Repeat(`{"a":`, 300) + "1" + strings.Repeat("}", 300), "null byte": "{\"a\":1}\x00", "word": "true", "number": "12", "truex": "truex",
 		"two values": `{"a":1}{"b":2}`, "leading zero": `{"a":01}`, "bom": "\xef\xbb\xbf{\"a\":1}", "utf8": "{\"a\":\"\xff\"}", "nul": "{\"a\":\"\\u0000b\"}",
 	} {
 		add("JSON", name, "application/json", text)

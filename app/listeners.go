@@ -117,7 +117,7 @@ func (s *Sensor) relisten(old, now []config.Port) {
 func (s *Sensor) serveHTTP(name string, ln net.Listener, h http.Handler) {
 	ctx, cancel := context.WithCancel(s.alive)
 	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: bodiesIn(time.Minute, h), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, // X-ForensicLog-Summary alone has 4 KB
 		BaseContext:    func(net.Listener) context.Context { return ctx },
 	}
@@ -131,6 +131,19 @@ func (s *Sensor) serveHTTP(name string, ln net.Listener, h http.Handler) {
 			return err
 		}
 		return nil
+	})
+}
+
+// bodiesIn bounds the time in which a request's body must arrive, read by the
+// handler or, when it is not, by net/http after the answer: without an end to it
+// anybody could hold the process's descriptors, those of the traps and the site included.
+// The server's own ReadTimeout would end live event streams as well.
+func bodiesIn(limit time.Duration, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(limit))
+		}
+		h.ServeHTTP(w, r)
 	})
 }
 

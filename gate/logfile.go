@@ -101,7 +101,7 @@ func (k *sink) write(line []byte) {
 	select {
 	case k.lines <- line:
 	default:
-		k.lost.Add(1)
+		countLost(k.log, k.lost, "access log queue is full: "+k.target)
 	}
 }
 

@@ -161,13 +161,9 @@ func (p *pass) upgrades(protocol string) bool {
 // forwardedHeaders tells the upstream who asked. What a stranger claims in these headers goes no further.
 func (x *exchange) forwardedHeaders(out *http.Request) {
 	h, in := out.Header, x.r.Header
-	client := x.conn.client.Addr().String()
-	if x.trusted {
-		if came := strings.Join(in["X-Forwarded-For"], ", "); came != "" {
-			client = came + ", " + client
-		} else if x.client != x.conn.client {
-			client = x.client.Addr().String() + ", " + client
-		}
+	client := x.client.Addr().String()
+	if came := strings.Join(in["X-Forwarded-For"], ", "); x.trusted && came != "" {
+		client = came + ", " + client // what clientOf has not taken as the client's own address
 	}
 	h.Set("X-Forwarded-For", client)
 	h.Set("X-Forwarded-Host", x.r.Host)

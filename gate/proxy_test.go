@@ -83,6 +83,26 @@ func TestTrustedProxyNamesTheClient(t *testing.T) {
 	}
 }
 
+func TestForwardedForOfATrustedProxy(t *testing.T) {
+	b := start(t, "RemoteIPHeader X-Forwarded-For\nRemoteIPInternalProxy 127.0.0.1\n"+proxyAll, http.HandlerFunc(echoServer))
+	for came, want := range map[string]string{
+		"":                            "127.0.0.1",
+		"198.51.100.1":                "198.51.100.1",
+		"203.0.113.9, 198.51.100.1":   "203.0.113.9, 198.51.100.1", // the first is what the client claims
+		"nonsense":                    "nonsense, 127.0.0.1",
+		"198.51.100.1, 127.0.0.1":     "198.51.100.1",
+		"198.51.100.2,  198.51.100.1": "198.51.100.2, 198.51.100.1",
+	} {
+		header := []string{"X-Forwarded-Proto", "https"}
+		if came != "" {
+			header = append(header, "X-Forwarded-For", came)
+		}
+		if _, body := b.get("/", header...); !strings.Contains(body, "X-Forwarded-For: "+want+"\n") || !strings.Contains(body, "X-Forwarded-Proto: https\n") {
+			t.Errorf("%q: %s", came, body)
+		}
+	}
+}
+
 func TestProxyProtocol(t *testing.T) {
 	conf := "RemoteIPProxyProtocol On\nRemoteIPInternalProxy NAMED\n" + rules + tagRule + "SecAuditEngine On\nSecAuditLogParts ABFHZ\n" + proxyAll
 	b := start(t, strings.ReplaceAll(conf, "NAMED", "127.0.0.1"), http.HandlerFunc(echoServer))

@@ -2,10 +2,12 @@ package gate
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/trapline/trapline/audit"
@@ -102,7 +104,14 @@ func (g *Gate) enqueue(q queued) {
 	select {
 	case g.queue <- q:
 	default:
-		g.stats.dropped.Add(1)
+		countLost(g.log, &g.stats.dropped, "record queue is full")
+	}
+}
+
+// countLost counts, and tells the 1st, 2nd, 4th, 8th ... loss: a flood must not fill the log too.
+func countLost(log *slog.Logger, counter *atomic.Int64, what string) {
+	if n := counter.Add(1); n&(n-1) == 0 {
+		log.Warn("lost because nothing may wait for it", "what", what, "lost", n)
 	}
 }
 
@@ -122,7 +131,9 @@ func (x *exchange) record(head []byte) *audit.Record {
 		r.ResponseHead = answerHead(x.r.Proto, x.status, x.w.Header())
 	}
 	if x.body != nil {
-		r.RequestBody, r.RequestBodySize = x.body.take()
+		body, size := x.body.take()
+		// Fill masks secrets in place, and a transport may still be sending these bytes to its upstream.
+		r.RequestBody, r.RequestBodySize = slices.Clone(body), size
 	}
 	return r
 }

@@ -99,8 +99,11 @@ func (g *Gate) newSite(in Site) (*site, error) {
 				s.phases[r.Phase] = true
 			}
 		}
-		s.readsBody = readsBody(&s.settings, in.Engine.Rules())
 		audited := in.Handle != nil && s.settings.AuditEngine != seclang.ModeOff
+		s.readsBody = readsBody(&s.settings, in.Engine.Rules())
+		if audited && s.settings.RequestBodyAccess && strings.ContainsAny(s.settings.AuditLogParts, "IJ") {
+			s.readsBody = true // only the engine can make these parts
+		}
 		s.keepRequest = audited && strings.ContainsAny(s.settings.AuditLogParts, "CIJ")
 		s.keepResponse = audited && strings.Contains(s.settings.AuditLogParts, "E")
 		s.signature = s.settings.ServerSignature
@@ -146,7 +149,7 @@ func (g *Gate) newSite(in Site) (*site, error) {
 // that slips through.
 func readsBody(s *seclang.Settings, rules []seclang.RuleView) bool {
 	access, reads := s.RequestBodyAccess, s.StreamInBody
-	names := []string{"ARGS", "FILES", "MULTIPART", "REQBODY", "REQUEST_BODY", "XML", "STREAM_INPUT", "FULL_REQUEST", "INBOUND_DATA", "URLENCODED", "EXEC:", "INSPECTFILE"}
+	names := []string{"ARGS", "FILES", "MULTIPART", "REQBODY", "REQUEST_BODY", "XML", "STREAM_INPUT", "FULL_REQUEST", "INBOUND_DATA", "URLENCODED", "EXEC:", "INSPECTFILE", "SANITI"}
 	for i := range rules {
 		raw := strings.ToUpper(rules[i].Raw)
 		access = access || strings.Contains(raw, "REQUESTBODYACCESS")

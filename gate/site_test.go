@@ -347,6 +347,22 @@ SecRule ARGS_POST:evil "@streq 1" "id:1,phase:2,deny,status:403"
 	}
 }
 
+// TestSecretsAreMasked: the body has to be parsed for the sake of the record, even if no rule looks at it.
+func TestSecretsAreMasked(t *testing.T) {
+	b := start(t, rules+`SecRequestBodyAccess On
+SecAuditEngine On
+SecAuditLogParts ABCFHZ
+SecAction "id:1,phase:2,nolog,pass,sanitiseArg:password"
+`+proxyAll, http.HandlerFunc(echoServer))
+	_, text := b.do(http.DefaultClient, "POST", "http://"+b.addr+"/", strings.NewReader("user=me&password=geheim"), "Content-Type", "application/x-www-form-urlencoded")
+	if !strings.HasSuffix(text, "password=geheim") {
+		t.Errorf("the upstream got %q", text)
+	}
+	if got := string(b.record(0).RequestBody); got != "user=me&password=******" {
+		t.Errorf("the record has %q", got)
+	}
+}
+
 func TestPartialBodyStreamsOn(t *testing.T) {
 	b := start(t, rules+`SecRequestBodyAccess On
 SecRequestBodyLimit 1000

@@ -106,7 +106,7 @@ func (c *compiler) newSetvar(arg string) (step, error) {
 	if name == "" {
 		return nil, errors.New("setvar without the name of a variable")
 	}
-	value = strings.TrimSpace(value)
+	value = strings.TrimLeft(value, " \t")
 	if len(value) > 1 && value[0] == '\'' && value[len(value)-1] == '\'' {
 		value = value[1 : len(value)-1]
 	}

@@ -14,7 +14,7 @@ func (m *matchedVars) reset() { m.all = m.all[:0] }
 
 func (m *matchedVars) add(tx *Transaction, x ref) {
 	val := x.val
-	if x.seen != "" {
+	if x.tried {
 		val = x.seen
 	}
 	m.last, m.any = ref{v: x.v, key: x.key, val: val, count: x.count}, true

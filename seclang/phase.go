@@ -103,7 +103,7 @@ func (tx *Transaction) evaluate(r *rule) bool {
 	for i := range r.targets {
 		t := &r.targets[i]
 		if t.count {
-			n := tx.countOf(r, t)
+			n := len(tx.values(t.src)) // exclusions do not change a count
 			x := ref{v: t.v, val: formatInt(int64(n)), counted: t.sel.key, count: true}
 			if tx.try(r, &x, x.val, arg) {
 				hit = true
@@ -129,17 +129,6 @@ func (tx *Transaction) evaluate(r *rule) bool {
 }
 
 func (tx *Transaction) stopped() bool { return tx.interruption != nil && tx.phase != 5 }
-
-// countOf is &VAR: how many values there are.
-func (tx *Transaction) countOf(r *rule, t *target) int {
-	n := 0
-	for _, x := range tx.values(t.src) {
-		if !tx.excluded(r, &x) {
-			n++
-		}
-	}
-	return n
-}
 
 // tryChain applies the rule's transformations to x and the operator to what comes out.
 func (tx *Transaction) tryChain(r *rule, x *ref, arg string) bool {
@@ -219,7 +208,7 @@ func (tx *Transaction) try(r *rule, x *ref, value, arg string) bool {
 	if r.next == nil && r.starter.noted {
 		text = tx.explain(r, x, value, arg)
 	}
-	x.seen = value
+	x.seen, x.tried = value, true
 	tx.fire(r, *x, text)
 	return true
 }

@@ -8,6 +8,7 @@ type ref struct {
 	key     string // "" for scalars
 	val     string
 	seen    string // what the operator matched, after transformations
+	tried   bool   // seen holds
 	counted string // selector of &VAR:selector
 	count   bool   // of &VAR
 	c       *cell

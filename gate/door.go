@@ -30,6 +30,8 @@ const (
 	handshakeTimeout = 10 * time.Second
 	// maxHandshakes is how many TLS handshakes may be under way; more wait in the listener's backlog.
 	maxHandshakes = 4096
+	// maxOfPeer is how many of them one address, or IPv6 /64, may have under way: the others' must not wait for its silence.
+	maxOfPeer = 256
 )
 
 // door is the listener that net/http sees: connections come out of it with their TLS handshake done and a recorder beneath.
@@ -42,10 +44,13 @@ type door struct {
 	err    error // set before done is closed
 	once   sync.Once
 	closed sync.Once
+
+	mu    sync.Mutex
+	peers map[netip.Addr]int // guarded by mu: handshakes under way
 }
 
 func newDoor(g *Gate, ln net.Listener) *door {
-	return &door{Listener: ln, gate: g, ready: make(chan net.Conn), slots: make(chan struct{}, maxHandshakes), done: make(chan struct{})}
+	return &door{Listener: ln, gate: g, ready: make(chan net.Conn), slots: make(chan struct{}, maxHandshakes), done: make(chan struct{}), peers: map[netip.Addr]int{}}
 }
 
 // Accept returns the next connection that is ready for HTTP.
@@ -82,12 +87,15 @@ func (d *door) accept() {
 			d.admit(c)
 			continue
 		}
-		var again interface{ Temporary() bool }
-		if !errors.As(err, &again) || !again.Temporary() {
+		if errors.Is(err, net.ErrClosed) {
 			d.stop(err)
 			return
 		}
-		// Out of file descriptors: wait as net/http does, or the loop would burn the processor that could free some.
+		// Out of file descriptors or memory, or an error of the one connection: wait as net/http does, or the loop would
+		// burn the processor that could free some. None of them is a reason to give the site's port up.
+		if delay == time.Millisecond {
+			d.gate.log.Warn("site cannot accept", "addr", d.Listener.Addr().String(), "error", err)
+		}
 		select {
 		case <-time.After(delay):
 			delay = min(2*delay, time.Second)
@@ -106,6 +114,12 @@ func (d *door) admit(raw net.Conn) {
 		d.plain(c)
 		return
 	}
+	peer := networkOf(c.peer.Addr())
+	if !proxied && !d.enter(peer) {
+		d.gate.stats.tlsErrors.Add(1)
+		_ = raw.Close()
+		return
+	}
 	select {
 	case d.slots <- struct{}{}:
 	case <-d.done:
@@ -118,6 +132,9 @@ func (d *door) admit(raw net.Conn) {
 				_ = raw.Close()
 			}
 			<-d.slots
+			if !proxied {
+				d.leave(peer)
+			}
 		}()
 		switch {
 		case proxied && !d.introduce(c):
@@ -129,6 +146,33 @@ func (d *door) admit(raw net.Conn) {
 			d.handshake(c, tlsConfig)
 		}
 	}()
+}
+
+// enter counts a handshake of a peer; false when it has as many as it may.
+func (d *door) enter(peer netip.Addr) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.peers[peer] >= maxOfPeer {
+		return false
+	}
+	d.peers[peer]++
+	return true
+}
+
+func (d *door) leave(peer netip.Addr) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.peers[peer]--; d.peers[peer] <= 0 {
+		delete(d.peers, peer)
+	}
+}
+
+// networkOf is the least that one client holds: an IPv4 address, an IPv6 /64.
+func networkOf(a netip.Addr) netip.Addr {
+	if p, err := a.WithZone("").Prefix(64); err == nil && a.Is6() {
+		return p.Addr()
+	}
+	return a
 }
 
 // contained reports a panic. One connection must not stop the others.

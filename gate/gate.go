@@ -153,7 +153,7 @@ func (g *Gate) Run(ctx context.Context) error {
 }
 
 // Serve answers connections of ln until ctx ends or Shutdown is called; connections then go on until Shutdown has
-// drained them. It speaks TLS when the configuration says so for the listener's port.
+// drained them. When somebody closes ln it answers the requests under way, and returns. It speaks TLS when the configuration says so for the listener's port.
 func (g *Gate) Serve(ctx context.Context, ln net.Listener) error {
 	t := g.table.Load()
 	server := &http.Server{
@@ -182,6 +182,14 @@ func (g *Gate) Serve(ctx context.Context, ln net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = d.Close() })
 	defer stop()
 	err := server.Serve(d)
+	if ctx.Err() == nil && errors.Is(err, net.ErrClosed) {
+		// A reload took the port: a connection kept alive must not go on under a configuration that has no host for it.
+		if server.Shutdown(ctx) == nil {
+			g.mu.Lock()
+			delete(g.servers, server)
+			g.mu.Unlock()
+		}
+	}
 	if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}

@@ -19,6 +19,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -234,5 +236,85 @@ func TestServesUnderAnyServer(t *testing.T) {
 	}
 	if r := b.record(0); !strings.HasPrefix(string(r.RequestHead), "GET / HTTP/1.1\r\nHost: ") || r.Server.String() != ln.Addr().String() {
 		t.Errorf("%q %v", r.RequestHead, r.Server)
+	}
+}
+
+// TestSilentHandshakes: a client that opens connections to a TLS port and says nothing must not keep others out.
+func TestSilentHandshakes(t *testing.T) {
+	b := start(t, "Listen PORT https\nTrapSite builtin\n", nil)
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 9)}}
+	closed := make(chan struct{}, 2*maxOfPeer)
+	for range maxOfPeer + 20 {
+		c, err := dialer.Dial("tcp", b.addr)
+		if err != nil {
+			t.Skipf("another loopback address cannot be used here: %v", err)
+		}
+		defer c.Close()
+		go func() {
+			c.Read(make([]byte, 1))
+			closed <- struct{}{}
+		}()
+	}
+	for range 20 {
+		select {
+		case <-closed:
+		case <-time.After(5 * time.Second):
+			t.Fatal("handshakes over the limit of one peer stay open")
+		}
+	}
+	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer tr.CloseIdleConnections()
+	if res, _ := b.do(&http.Client{Transport: tr}, "GET", "https://"+b.addr+"/", nil); res.StatusCode != 200 {
+		t.Errorf("another client: %d", res.StatusCode)
+	}
+}
+
+// failing is a listener whose first Accept fails for one connection, as accept(2) may.
+type failing struct {
+	net.Listener
+	once sync.Once
+}
+
+func (f *failing) Accept() (net.Conn, error) {
+	var err error
+	f.once.Do(func() {
+		err = &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.ENOBUFS)}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f.Listener.Accept()
+}
+
+// TestPortOutlivesAcceptErrors, and its connections end when a reload closes it.
+func TestPortOutlivesAcceptErrors(t *testing.T) {
+	b := start(t, "TrapSite builtin\n", nil)
+	ln := listen(t)
+	ended := make(chan error, 1)
+	go func() { ended <- b.gate.Serve(context.Background(), &failing{Listener: ln}) }()
+	c, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	r := bufio.NewReader(c)
+	res, err := http.ReadResponse(r, nil)
+	if err != nil || res.StatusCode != 200 {
+		t.Fatalf("%v %v", res, err)
+	}
+	io.Copy(io.Discard, res.Body)
+	ln.Close()
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := r.ReadByte(); err != io.EOF {
+		t.Errorf("the kept connection of a closed port: %v", err)
+	}
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("Serve goes on")
 	}
 }

@@ -34,7 +34,7 @@ func load(opt Options) (*config.Config, []config.Warning, error) {
 // compile compiles the rules of every host that a port reaches. Without
 // collections (trapline check) nothing is opened or made.
 func compile(conf *config.Config, warnings []config.Warning, collections *collection.Store) (*loaded, error) {
-	c := &compiler{main: conf.Main.Sec, base: map[bool]*seclang.Engine{}, collections: collections}
+	c := &compiler{main: conf.Main.Sec, collections: collections}
 	l := &loaded{conf: conf, engines: map[*config.Host]*seclang.Engine{}, warnings: warnings, assumptions: conf.Assumptions}
 	var errs []error
 	for _, h := range usedHosts(conf) {
@@ -73,36 +73,41 @@ func usedHosts(conf *config.Config) []*config.Host {
 // only (an audit log of their own, say) share the rules of the main server.
 type compiler struct {
 	main        []seclang.Directive
-	base        map[bool]*seclang.Engine // by Honeytrap
+	base        *seclang.Engine // of main alone, once a host needs it
 	collections *collection.Store
 }
 
 func (c *compiler) engine(h *config.Host) (*seclang.Engine, error) {
-	own, inherits := ownDirectives(c.main, h.Sec)
-	if !inherits {
-		return c.compile(h.Sec, h.Honeytrap)
+	engine, err := c.shared(h)
+	if err != nil || !h.Honeytrap {
+		return engine, err
 	}
-	base, ok := c.base[h.Honeytrap]
-	if !ok {
-		var err error
-		if base, err = c.compile(c.main, h.Honeytrap); err != nil {
-			return nil, err
-		}
-		c.base[h.Honeytrap] = base
-	}
-	if len(own) == 0 {
-		return base, nil
-	}
-	if derived, err := base.Derive(own); err == nil {
-		return derived, nil
-	}
-	return c.compile(h.Sec, h.Honeytrap)
+	return engine.ForHoneytrap(), nil
 }
 
-func (c *compiler) compile(ds []seclang.Directive, honeytrap bool) (*seclang.Engine, error) {
-	return seclang.Compile(seclang.Config{
-		Directives: ds, Collections: c.collections, Honeytrap: honeytrap, Defaults: seclang.Defaults{Article: true},
-	})
+func (c *compiler) shared(h *config.Host) (*seclang.Engine, error) {
+	own, inherits := ownDirectives(c.main, h.Sec)
+	if !inherits {
+		return c.compile(h.Sec)
+	}
+	if c.base == nil {
+		base, err := c.compile(c.main)
+		if err != nil {
+			return nil, err
+		}
+		c.base = base
+	}
+	if len(own) == 0 {
+		return c.base, nil
+	}
+	if derived, err := c.base.Derive(own); err == nil {
+		return derived, nil
+	}
+	return c.compile(h.Sec)
+}
+
+func (c *compiler) compile(ds []seclang.Directive) (*seclang.Engine, error) {
+	return seclang.Compile(seclang.Config{Directives: ds, Collections: c.collections, Defaults: seclang.Defaults{Article: true}})
 }
 
 // ownDirectives returns what all has behind main, and whether it begins with main.

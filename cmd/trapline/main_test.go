@@ -40,6 +40,11 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("REFERENCE", reference)
+			samples, err := filepath.Abs("../../audit/testdata/samples")
+			if err != nil {
+				return err
+			}
+			env.Setenv("SAMPLES", samples)
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {

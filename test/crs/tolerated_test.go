@@ -23,7 +23,7 @@ func tolerated(name string) string {
 		return "the @pm of mod_security2 misses .env in /.a0proj/secrets.env"
 	case "933100-34":
 		return "mod_security2 gives all elements of a JSON array one name, which 921180 takes for parameter pollution"
-	case "933100-79", "941130-5", "941130-15", "942560-1":
+	case "942560-1":
 		return "another version of libinjection"
 	}
 	return ""

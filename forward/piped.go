@@ -248,8 +248,16 @@ func (p *piped) takeLine(taken []takenFile, w waitLine) []takenFile {
 		p.log.Warn("line is left out", "id", l.ID, "err", err)
 		return taken
 	}
+	if !isTime(filepath.Base(filepath.Dir(path))) {
+		// A client writes into the line; whatever it gets past the web server must not name our spool or a web page to delete.
+		p.log.Warn("line is left out: its file is not where audit files are", "id", l.ID, "file", path)
+		return taken
+	}
 	body, err := p.readAll(path)
 	switch {
+	case errors.Is(err, errNoAuditFile):
+		p.log.Warn("line is left out", "id", l.ID, "file", path, "err", err)
+		return taken
 	case errors.Is(err, fs.ErrNotExist):
 		p.log.Info("audit file is gone", "id", l.ID, "file", path) // after a crash: it was taken before
 		return taken
@@ -293,7 +301,15 @@ func (p *piped) relative(file string) (string, error) {
 	return rel, nil
 }
 
+// errNoAuditFile is a directory, a link, a pipe: opening the last would wait for ever for somebody to write into it.
+var errNoAuditFile = errors.New("not a regular file")
+
 func (p *piped) readAll(path string) ([]byte, error) {
+	if info, err := p.root.Lstat(path); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s", errNoAuditFile, info.Mode())
+	}
 	f, err := p.root.Open(path)
 	if err != nil {
 		return nil, err

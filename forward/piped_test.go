@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -155,13 +156,24 @@ func TestPipedBadLines(t *testing.T) {
 		l := audit.IndexLine{ID: "secret", Time: time.Now(), File: file, Size: int64(len(entry("secret"))), MD5: strings.Repeat("0", 32)}
 		return string(audit.AppendIndex(nil, &l))
 	}
+	// A pipe among the audit files, and files beside them: nothing but audit files is read or removed.
+	minute := filepath.Join(s.conf.StorageDir(), "20261122", "20261122-0825")
+	os.MkdirAll(minute, 0o755)
+	if out, err := exec.Command("mkfifo", filepath.Join(minute, "secret")).CombinedOutput(); err != nil {
+		t.Logf("no pipe: %v %s", err, out)
+	}
+	beside := filepath.Join(s.conf.StorageDir(), "queue.log-spool", "segment")
+	os.MkdirAll(filepath.Dir(beside), 0o755)
+	os.WriteFile(beside, entry("secret"), 0o600)
 	good := s.event(t, "good")
-	s.run(t, "\nhello\n"+strings.Repeat("x", 200<<10)+"\n"+index("/../secret")+index(secret)+index("/link")+index("/gone")+index("/")+good+"last line without its end")
+	s.run(t, index("/20261122/20261122-0825/secret")+index("/queue.log-spool/segment")+"\nhello\n"+strings.Repeat("x", 200<<10)+"\n"+index("/../secret")+index(secret)+index("/link")+index("/gone")+index("/")+good+"last line without its end")
 	if got := c.ids(); !slices.Equal(got, []string{"good"}) {
 		t.Errorf("stored %v", got)
 	}
-	if _, err := os.Stat(secret); err != nil {
-		t.Error(err)
+	for _, file := range []string{secret, beside} {
+		if _, err := os.Stat(file); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

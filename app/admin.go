@@ -19,7 +19,7 @@ import (
 )
 
 // adminSocket is where the running program answers the commands of its owner.
-// Whoever may enter the data directory (mode 0700) may ask.
+// Its mode 0600 and the data directory's 0700 say who may ask.
 const adminSocket = "admin.sock"
 
 // serveAdmin answers `trapline decisions`.
@@ -33,6 +33,10 @@ func (s *Sensor) serveAdmin() error {
 	if err != nil { // paths of sockets have 107 bytes at most; the program works without
 		s.log.Warn("trapline decisions cannot ask this process", "err", err)
 		return nil
+	}
+	// The data directory may be an older one that others may enter.
+	if err := os.Chmod(path, 0o600); err != nil {
+		return fmt.Errorf("administration socket: %w", errors.Join(err, ln.Close()))
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /decisions", func(w http.ResponseWriter, _ *http.Request) {

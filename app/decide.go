@@ -98,7 +98,7 @@ func (s *Sensor) allowed(name, key string) bool {
 	if err != nil {
 		return false
 	}
-	address = address.Unmap()
+	address = address.Unmap().WithZone("") // a prefix holds no address with a zone
 	return slices.ContainsFunc(set.conf.Trap.Allow, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -80,6 +81,9 @@ func (rs *routes) of(conf *config.Config, h *config.Host) (*route, error) {
 			return nil, fmt.Errorf("%s:%d: %s: %w", p.File, p.Line, p.Directive, err)
 		}
 		to = append(to, d)
+	}
+	for i := range to {
+		to[i].Name = withoutPassword(to[i].Name)
 	}
 	slices.SortFunc(to, func(a, b forward.Destination) int { return strings.Compare(destinationKey(a), destinationKey(b)) })
 	to = slices.CompactFunc(to, func(a, b forward.Destination) bool { return destinationKey(a) == destinationKey(b) })
@@ -259,6 +263,15 @@ func (rs *routes) close() error {
 		errs = append(errs, r.spool.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// withoutPassword is a console's address as logs and the status may show it: people write passwords into it.
+func withoutPassword(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.User == nil {
+		return address
+	}
+	return u.Redacted()
 }
 
 // destinationKey tells destinations apart: the same console with another user is another one.

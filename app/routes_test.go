@@ -7,10 +7,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/trapline/trapline/config"
 	"github.com/trapline/trapline/forward"
 )
 
@@ -103,6 +105,19 @@ func TestReloadTakesAnotherPassword(t *testing.T) {
 		t.Fatalf("%v %v %d senders", err, again == r, len(r.senders))
 	}
 	arrives(t, "after a reload", console)
+}
+
+func TestDestinationsAreNamedWithoutPasswords(t *testing.T) {
+	rs, _, _ := startRoutes(t, t.TempDir())
+	conf := &config.Config{}
+	conf.Trap.Report = []config.Peer{{URL: "http://me:secret@127.0.0.1:1/"}}
+	r, err := rs.of(conf, &config.Host{Honeytrap: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if to := r.senders[0].to; strings.Contains(to.Name, "secret") || !strings.Contains(to.URL, "secret") {
+		t.Errorf("%+v", to)
+	}
 }
 
 // TestRefusedRouteStartsNothing: a broken line among good ones refuses the reload, and must not end the program later.

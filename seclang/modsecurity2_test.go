@@ -51,6 +51,8 @@ func unlike() map[string]string {
 
 		"files/request two": "the content of uploads is kept there only with SecTmpSaveUploadedFiles",
 
+		"after_rules/request": "an update of the first rule of a chain forgets the chain there",
+
 		"bodies/request json":     "values of JSON are no ARGS_POST there; as in version 3 they are",
 		"bodies/request bad json": "httpd answers 500 before phase 2",
 		"ctl/request ttag":        "2.9.7 knows no expressions in targets of ctl",

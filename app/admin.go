@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -86,7 +87,7 @@ func ask(ctx context.Context, data, method, path string) (*http.Response, error)
 	if res.StatusCode >= 400 {
 		defer res.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(res.Body, 4096))
-		return nil, errors.New(string(text))
+		return nil, errors.New(strings.TrimSpace(string(text)))
 	}
 	return res, nil
 }
@@ -103,7 +104,7 @@ func ListDecisions(ctx context.Context, out io.Writer, data string) error {
 		return fmt.Errorf("read the decisions: %w", err)
 	}
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "ADDRESS\tTYPE\tUNTIL\tWHY\tEVIDENCE")
+	fmt.Fprintf(w, "ADDRESS\tTYPE\tUNTIL (%s)\tWHY\tEVIDENCE\n", time.Now().Format("MST"))
 	for _, d := range list {
 		evidence := ""
 		if len(d.Evidence) > 0 {
@@ -121,7 +122,7 @@ func DeleteDecision(ctx context.Context, out io.Writer, data, address string) er
 	}
 	res, err := ask(ctx, data, http.MethodDelete, "/decisions/"+address)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", address, err)
 	}
 	_ = res.Body.Close()
 	_, err = fmt.Fprintf(out, "%s is free again\n", address)

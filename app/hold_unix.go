@@ -3,6 +3,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,7 +21,10 @@ func hold(dir string) (io.Closer, error) {
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("data directory %s: another trapline uses it (%w); stop that one or choose another with --data", dir, err)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("data directory %s: another trapline uses it; stop that one or choose another with --data", dir)
+		}
+		return nil, fmt.Errorf("data directory %s: lock: %w", dir, err)
 	}
 	return f, nil
 }

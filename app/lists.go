@@ -18,7 +18,7 @@ import (
 // that may be running on it: SQLite lets several processes read and write.
 func openStore(data string) (*store.Store, error) {
 	if _, err := os.Stat(consoleDir(data)); err != nil {
-		return nil, fmt.Errorf("no console has kept data in %s (choose its data directory with --data): %w", data, err)
+		return nil, noConsole(data, err)
 	}
 	return store.Open(store.Config{Dir: consoleDir(data)})
 }
@@ -32,7 +32,7 @@ func ListEvents(ctx context.Context, out io.Writer, data string, count int) (err
 	defer func() { err = errors.Join(err, st.Close()) }()
 	var page store.Page
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "TIME\tSENSOR\tCLIENT\tPORT\tSTATUS\tID\tREQUEST")
+	fmt.Fprintf(w, "TIME (%s)\tSENSOR\tCLIENT\tPORT\tSTATUS\tID\tREQUEST\n", time.Now().Format("MST"))
 	for count > 0 {
 		page.Limit = min(count, 500)
 		events, older, err := st.Events(ctx, store.Filter{}, page)
@@ -83,7 +83,7 @@ func ShowEvent(ctx context.Context, out io.Writer, data, id string) (err error) 
 	defer func() { err = errors.Join(err, st.Close()) }()
 	e, err := st.Event(ctx, "", id)
 	if err != nil {
-		return err
+		return fmt.Errorf("event %s in %s: %w", visible(id), data, err)
 	}
 	if f, ok := out.(*os.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
@@ -104,67 +104,25 @@ func openControl(data string) (*control.Control, error) {
 	return control.Open(control.Config{Dir: consoleDir(data)})
 }
 
-// ListSensors prints the console's sensors.
-func ListSensors(_ context.Context, out io.Writer, data string) (err error) {
-	c, err := openControl(data)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.Close()) }()
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tENROLLED\tLAST SEEN")
-	for _, s := range c.Sensors() {
-		seen := "never"
-		if !s.Seen.IsZero() {
-			seen = s.Seen.Local().Format(time.DateTime)
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", visible(s.Name), s.Created.Local().Format(time.DateTime), seen)
-	}
-	return w.Flush()
-}
-
-// AddSensor enrols a sensor and prints what to paste there. With a password the sensor keeps the one it has.
-func AddSensor(ctx context.Context, out io.Writer, data, name, password string) (err error) {
-	c, err := openControl(data)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.Close()) }()
-	if password != "" {
-		if err := c.SetSensor(ctx, name, password); err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(out, "sensor %s enrolled with the given password\n", name)
-		return err
-	}
-	secret, err := c.AddSensor(ctx, name)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, `sensor %s enrolled; its secret is shown this once:
-
-in its trapline.conf:
-  TrapReport https://THIS-CONSOLE/ user=%[1]s password=%[2]s
-
-or in its mlogc.conf:
-  ConsoleURI     "https://THIS-CONSOLE/rpc/auditLogReceiver"
-  SensorUsername "%[1]s"
-  SensorPassword "%[2]s"
-`, name, secret)
-	return err
-}
-
-// ResetPassword gives a console user a new password and prints it; every session of the user ends.
+// ResetPassword gives a console user a new password and prints it; every session
+// of the user ends. A name that is new becomes a user.
 func ResetPassword(ctx context.Context, out io.Writer, data, user string) (err error) {
 	c, err := openControl(data)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
+	known, err := c.HasUser(ctx, user)
+	if err != nil {
+		return err
+	}
 	password, err := c.ResetPassword(ctx, user)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "new password of %s: %s\n", user, password)
+	if !known {
+		fmt.Fprintf(out, "there was no user %s in %s: made one\n", user, data)
+	}
+	_, err = fmt.Fprintf(out, "new password of %s: %s   (shown this once; open sessions have ended)\n", user, password)
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -31,33 +32,77 @@ func (s *Sensor) status() map[string]any {
 	return all
 }
 
-// Status prints the counters of the program that runs on the data directory, one a line.
-func Status(ctx context.Context, out io.Writer, data string) error {
+// Status prints the counters of the program that runs on the data directory, one
+// a line: those that are not zero, or with all every one.
+func Status(ctx context.Context, out io.Writer, data string, all bool) error {
 	res, err := ask(ctx, data, http.MethodGet, "/status")
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close()
-	var all map[string]map[string]any
-	if err := json.NewDecoder(res.Body).Decode(&all); err != nil {
+	var rooms map[string]map[string]any
+	if err := json.NewDecoder(res.Body).Decode(&rooms); err != nil {
 		return fmt.Errorf("read the status: %w", err)
 	}
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	for _, room := range slices.Sorted(maps.Keys(all)) {
-		printCounters(w, room, all[room])
+	for _, room := range slices.Sorted(maps.Keys(rooms)) {
+		printCounters(w, room, rooms[room], all)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil || all {
+		return err
+	}
+	_, err = fmt.Fprintln(out, "what is not listed is 0; --all lists it")
+	return err
 }
 
-func printCounters(w io.Writer, prefix string, counters map[string]any) {
+func printCounters(w io.Writer, prefix string, counters map[string]any, all bool) {
 	for _, name := range slices.Sorted(maps.Keys(counters)) {
+		text := ""
 		switch v := counters[name].(type) {
 		case map[string]any:
-			printCounters(w, prefix+"."+name, v)
+			printCounters(w, prefix+" "+words(name), v, all)
+			continue
 		case float64:
-			fmt.Fprintf(w, "%s\t%s\t%.0f\n", prefix, name, v)
+			text = fmt.Sprintf("%.0f", v)
+			if strings.Contains(name, "Bytes") && v >= 1024 {
+				text += " (" + byteSize(v) + ")"
+			}
 		default:
-			fmt.Fprintf(w, "%s\t%s\t%v\n", prefix, name, v)
+			text = fmt.Sprint(v)
+		}
+		if all || text != "0" && text != "" && text != "false" && text != zeroTime {
+			fmt.Fprintf(w, "%s\t%s\t%s\n", prefix, words(name), visible(text))
 		}
 	}
+}
+
+// zeroTime is the zero time.Time as JSON writes it: it never happened.
+const zeroTime = "0001-01-01T00:00:00Z"
+
+// words writes the name of a counter as words: "BodiesCut" becomes "bodies cut", "TLSErrors" "TLS errors".
+func words(name string) string {
+	var parts []string
+	upper := func(i int) bool { return i < len(name) && 'A' <= name[i] && name[i] <= 'Z' }
+	start := 0
+	for i := 1; i <= len(name); i++ {
+		if i < len(name) && (!upper(i) || upper(i-1) && (i+1 == len(name) || upper(i+1))) {
+			continue
+		}
+		word := name[start:i]
+		if word != strings.ToUpper(word) {
+			word = strings.ToLower(word)
+		}
+		parts, start = append(parts, word), i
+	}
+	return strings.Join(parts, " ")
+}
+
+// byteSize writes a number of bytes in the largest unit that leaves one figure before the point.
+func byteSize(n float64) string {
+	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB"}
+	i := 0
+	for n >= 1024 && i < len(units)-1 {
+		n, i = n/1024, i+1
+	}
+	return fmt.Sprintf("%.1f %s", n, units[i])
 }

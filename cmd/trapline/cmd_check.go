@@ -7,7 +7,7 @@ import (
 )
 
 type checkCmd struct {
-	File string `arg:"" help:"Configuration file." type:"existingfile"`
+	File string `arg:"" help:"Configuration file." type:"path"`
 }
 
 // Run exits with status 1 when the file has an error.

@@ -8,7 +8,7 @@ import (
 )
 
 type explainCmd struct {
-	File    string   `arg:"" help:"Configuration or rule file." type:"existingfile"`
+	File    string   `arg:"" help:"Configuration or rule file." type:"path"`
 	Request []string `arg:"" passthrough:"" help:"[--] METHOD URL and options as curl takes them: -H 'NAME: VALUE', -d BODY (@FILE reads it), -A AGENT, -b COOKIES; also --from ADDRESS (default 192.0.2.1) and --tag ip.NAME=VALUE, set before the request."`
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 type initCmd struct {
-	File  string `arg:"" optional:"" help:"Where to write it." default:"trapline.conf"`
+	File  string `arg:"" optional:"" help:"Where to write it; trapline.conf if not given." default:"trapline.conf"`
 	Force bool   `help:"Overwrite a file that is there."`
 }
 

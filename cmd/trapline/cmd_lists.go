@@ -6,7 +6,7 @@ import (
 
 // dataFlag is shared by the commands that look into a data directory.
 type dataFlag struct {
-	Data string `help:"The data directory." default:"${data}" placeholder:"DIR" env:"TRAPLINE_DATA"`
+	Data string `help:"The data directory of the program that runs, or ran." default:"${data}" placeholder:"DIR" env:"TRAPLINE_DATA"`
 }
 
 type eventsCmd struct {
@@ -44,13 +44,15 @@ func (c *decisionsDeleteCmd) Run(w *world) error {
 }
 
 type sensorsCmd struct {
-	List sensorsListCmd `cmd:"" default:"withargs" help:"The console's sensors."`
-	Add  sensorsAddCmd  `cmd:"" help:"Enrol a sensor and print the line to paste there."`
+	List   sensorsListCmd   `cmd:"" default:"withargs" help:"The console's sensors."`
+	Add    sensorsAddCmd    `cmd:"" help:"Enrol a sensor and print the line to paste there."`
+	Renew  sensorsRenewCmd  `cmd:"" help:"Give a sensor a new secret; the old one ends at once."`
+	Remove sensorsRemoveCmd `cmd:"" help:"Let a sensor report no more; its events stay."`
 }
 
 type passwordCmd struct {
 	dataFlag
-	User string `arg:"" optional:"" help:"The user." default:"admin"`
+	User string `arg:"" optional:"" help:"The user, admin if not given." default:"admin"`
 }
 
 // Run prints the new password once.
@@ -72,7 +74,26 @@ func (c *sensorsAddCmd) Run(w *world) error {
 	return app.AddSensor(w.ctx, w.out, c.Data, c.Name, c.Password)
 }
 
-type statusCmd struct{ dataFlag }
+type sensorsRenewCmd struct {
+	dataFlag
+	Name string `arg:"" help:"The sensor's name."`
+}
+
+// Run prints the new secret once.
+func (c *sensorsRenewCmd) Run(w *world) error { return app.RenewSensor(w.ctx, w.out, c.Data, c.Name) }
+
+type sensorsRemoveCmd struct {
+	dataFlag
+	Name string `arg:"" help:"The sensor's name."`
+}
+
+// Run removes the login.
+func (c *sensorsRemoveCmd) Run(w *world) error { return app.RemoveSensor(w.ctx, w.out, c.Data, c.Name) }
+
+type statusCmd struct {
+	dataFlag
+	All bool `short:"a" help:"Also what is 0."`
+}
 
 // Run asks the running program.
-func (c *statusCmd) Run(w *world) error { return app.Status(w.ctx, w.out, c.Data) }
+func (c *statusCmd) Run(w *world) error { return app.Status(w.ctx, w.out, c.Data, c.All) }

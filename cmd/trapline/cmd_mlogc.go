@@ -5,7 +5,7 @@ import (
 )
 
 type mlogcCmd struct {
-	Conf  string `arg:"" help:"mlogc's own configuration file." type:"existingfile"`
+	Conf  string `arg:"" help:"mlogc's own configuration file." type:"path"`
 	Drain bool   `short:"f" help:"At the end of input send everything before leaving, as mlogc -f does."`
 }
 

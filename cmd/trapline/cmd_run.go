@@ -10,7 +10,7 @@ import (
 )
 
 type runCmd struct {
-	Config string `short:"c" help:"Configuration file (Apache-style). Without one: traps on 8000, 8080, 8888, a built-in site on 8081, the console on 127.0.0.1:8090." placeholder:"FILE" type:"existingfile"`
+	Config string `short:"c" help:"Configuration file (Apache-style). Without one: traps on 8000, 8080, 8888, a built-in site on 8081, the console on 127.0.0.1:8090." placeholder:"FILE" type:"path"`
 	Data   string `help:"Directory for everything that must last; default: TrapData of the configuration, else ${data}." placeholder:"DIR" env:"TRAPLINE_DATA"`
 }
 

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -33,9 +34,8 @@ type commands struct {
 	Events    eventsCmd    `cmd:"" help:"List the newest events of a console's data directory, or show one."`
 	Decisions decisionsCmd `cmd:"" help:"List who is banned or watched by the running program, or lift a decision."`
 	Status    statusCmd    `cmd:"" help:"What the running program has counted: touches, records, what limits have cut, what waits for which console."`
-	Sensors   sensorsCmd   `cmd:"" help:"List the console's sensors or enrol one."`
-
-	Password passwordCmd `cmd:"" help:"Give a user of the console a new password."`
+	Sensors   sensorsCmd   `cmd:"" help:"List the console's sensors; enrol, renew or remove one."`
+	Password  passwordCmd  `cmd:"" help:"Give a user of the console a new password, or make a user."`
 
 	Version kong.VersionFlag `help:"Print the version."`
 	Log     logFlags         `embed:"" prefix:"log-"`
@@ -65,7 +65,6 @@ func execute(args []string) int {
 	parser, err := kong.New(&cli,
 		kong.Name("trapline"),
 		kong.Description("Unused web ports become honeytraps; whoever touches them is known to the real site before the answer leaves."),
-		kong.UsageOnError(),
 		kong.Vars{"version": versionText(), "data": defaultData()},
 		kong.Exit(func(code int) { status = code }),
 	)
@@ -73,12 +72,15 @@ func execute(args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	command, err := parser.Parse(args)
+	command, err := parser.Parse(asked(args))
+	if len(args) == 0 {
+		return 2
+	}
 	if status >= 0 { // --help, --version
 		return status
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "trapline:", err)
+		fmt.Fprintf(os.Stderr, "trapline: %v (trapline %s--help tells more)\n", err, begun(err))
 		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -91,6 +93,26 @@ func execute(args []string) int {
 		return 1
 	}
 	return 0
+}
+
+// asked turns "trapline" and "trapline help [COMMAND]" into what shows the help.
+func asked(args []string) []string {
+	if len(args) == 0 {
+		return []string{"--help"}
+	}
+	if args[0] == "help" {
+		return append(slices.Clone(args[1:]), "--help")
+	}
+	return args
+}
+
+// begun is the command that a wrong line began with, followed by a space, or nothing.
+func begun(err error) string {
+	var wrong *kong.ParseError
+	if !errors.As(err, &wrong) || wrong.Context == nil || wrong.Context.Selected() == nil {
+		return ""
+	}
+	return wrong.Context.Selected().Path() + " "
 }
 
 // errSaid is returned by a command that has already printed what is wrong.

@@ -88,6 +88,15 @@ func (c *Control) SetPassword(ctx context.Context, user, password string) error 
 	return nil
 }
 
+// HasUser says whether there is a user of this name.
+func (c *Control) HasUser(ctx context.Context, user string) (bool, error) {
+	var n int
+	if err := c.db.QueryRowContext(ctx, "SELECT count(*) FROM users WHERE name = ?", user).Scan(&n); err != nil {
+		return false, fmt.Errorf("read user: %w", c.explain(err))
+	}
+	return n > 0, nil
+}
+
 // ResetPassword gives a user a drawn password and returns it: the way back in for who has the machine.
 func (c *Control) ResetPassword(ctx context.Context, user string) (string, error) {
 	password := easyPassword()

@@ -154,17 +154,17 @@ type result struct {
 	theirs, ours  []string // messages
 }
 
-// both sends the requests of all tests to mod_security2 and to our engine, with the same rules and settings.
-func both(t *testing.T, settings string) []result {
+// namedRequest is one request and where it is from.
+type namedRequest struct {
+	name string
+	req  []byte
+}
+
+// requests are those of all tests; CRS_RULE limits them to one rule.
+func requests(t *testing.T) []namedRequest {
 	t.Helper()
 	files := load(t)
-	back := httptest.NewServer(http.HandlerFunc(reflect))
-	defer back.Close()
-	addr := fmt.Sprintf("127.0.0.1:%d", peertest.Ports(t, 1)[0])
-	a := peertest.StartApache(t, fmt.Sprintf(apacheConf, addr, back.URL, writeRules(t, settings)), addr)
-	s := serve(t, engine(t, settings))
-	var results []result
-	from := func(i int) string { return fmt.Sprintf("127.1.%d.%d", i>>8, i&255) }
+	var out []namedRequest
 	for _, path := range slices.Sorted(maps.Keys(files)) {
 		f := files[path]
 		if only := os.Getenv("CRS_RULE"); only != "" && only != strconv.Itoa(f.RuleID) {
@@ -176,13 +176,29 @@ func both(t *testing.T, settings string) []result {
 				if err != nil {
 					t.Fatal(err)
 				}
-				r := result{name: fmt.Sprintf("%d-%d", f.RuleID, f.Tests[i].ID), req: req}
-				r.status, _ = exchange(addr, from(len(results)), req)
-				ourst, local := exchange(s.ln.Addr().String(), from(len(results)), req)
-				r.ourst, r.ours = ourst, (<-s.result(local)).messages
-				results = append(results, r)
+				out = append(out, namedRequest{fmt.Sprintf("%d-%d", f.RuleID, f.Tests[i].ID), req})
 			}
 		}
+	}
+	return out
+}
+
+// both sends requests to mod_security2 and to our engine, with the same rules and settings.
+func both(t *testing.T, settings string, list []namedRequest) []result {
+	t.Helper()
+	back := httptest.NewServer(http.HandlerFunc(reflect))
+	defer back.Close()
+	addr := fmt.Sprintf("127.0.0.1:%d", peertest.Ports(t, 1)[0])
+	a := peertest.StartApache(t, fmt.Sprintf(apacheConf, addr, back.URL, writeRules(t, settings)), addr)
+	s := serve(t, engine(t, settings))
+	var results []result
+	from := func(i int) string { return fmt.Sprintf("127.1.%d.%d", i>>8, i&255) }
+	for i, one := range list {
+		r := result{name: one.name, req: one.req}
+		r.status, _ = exchange(addr, from(i), one.req)
+		ourst, local := exchange(s.ln.Addr().String(), from(i), one.req)
+		r.ourst, r.ours = ourst, (<-s.result(local)).messages
+		results = append(results, r)
 	}
 	a.Stop() // its log is complete then
 	text, err := os.ReadFile(filepath.Join(a.Dir, "logs", "audit.log"))
@@ -210,7 +226,7 @@ func reflect(w http.ResponseWriter, r *http.Request) {
 // TestVerdictsAgainstApache compares the answers when the rules block: paranoia
 // level 1 and the thresholds as the rule set comes.
 func TestVerdictsAgainstApache(t *testing.T) {
-	results := both(t, blocking)
+	results := both(t, blocking, requests(t))
 	same, blocked, refused := 0, 0, 0
 	for _, r := range results {
 		reason := verdictTolerated(r.name)
@@ -235,7 +251,7 @@ func TestVerdictsAgainstApache(t *testing.T) {
 // TestAgainstApache compares all rules that matched, not only those that a
 // test names, and every message.
 func TestAgainstApache(t *testing.T) {
-	results := both(t, settings)
+	results := both(t, settings, requests(t))
 	same, meant, refusals := 0, 0, 0
 	count, wrong, spoken := 0, 0, 0 // messages
 	for _, r := range results {

@@ -5,7 +5,6 @@ package crs
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -124,41 +123,30 @@ func TestThroughGate(t *testing.T) { through(t, startSite(t), gateTolerated) }
 func TestThroughTrap(t *testing.T) { through(t, startTrap(t), trapTolerated) }
 
 func through(t *testing.T, s *site, tolerated func(name string) string) {
-	files := load(t)
 	raw := serve(t, engine(t, settings))
-	n, same, meant := 0, 0, 0
-	for _, path := range slices.Sorted(maps.Keys(files)) {
-		f := files[path]
-		for i := range f.Tests {
-			for k := range f.Tests[i].Stages {
-				req, err := f.Tests[i].Stages[k].Input.request()
-				if err != nil {
-					t.Fatal(err)
-				}
-				name := fmt.Sprintf("%d-%d", f.RuleID, f.Tests[i].ID)
-				from := fmt.Sprintf("127.1.%d.%d", n>>8, n&255)
-				n++
-				code, _ := exchange(s.addr, from, req)
-				_, local := exchange(raw.ln.Addr().String(), from, req)
-				want := (<-raw.result(local)).messages
-				var got []string
-				for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Microsecond) {
-					var ok bool
-					if got, ok = s.messages(from); ok {
-						break
-					}
-				}
-				missing, extra := minus(ids(want), ids(got)), minus(ids(got), ids(want))
-				switch {
-				case len(missing)+len(extra) == 0:
-					same++
-				case tolerated(name) != "":
-					meant++
-				default:
-					t.Errorf("%s\tstatus %d\tmissing %v\textra %v\t%.200q", name, code, missing, extra, req)
-				}
+	same, meant := 0, 0
+	list := requests(t)
+	for n, one := range list {
+		from := fmt.Sprintf("127.1.%d.%d", n>>8, n&255)
+		code, _ := exchange(s.addr, from, one.req)
+		_, local := exchange(raw.ln.Addr().String(), from, one.req)
+		want := (<-raw.result(local)).messages
+		var got []string
+		for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Microsecond) {
+			var ok bool
+			if got, ok = s.messages(from); ok {
+				break
 			}
 		}
+		missing, extra := minus(ids(want), ids(got)), minus(ids(got), ids(want))
+		switch {
+		case len(missing)+len(extra) == 0:
+			same++
+		case tolerated(one.name) != "":
+			meant++
+		default:
+			t.Errorf("%s\tstatus %d\tmissing %v\textra %v\t%.200q", one.name, code, missing, extra, one.req)
+		}
 	}
-	t.Logf("%d of %d requests match the same rules, %d differ as meant", same, n, meant)
+	t.Logf("%d of %d requests match the same rules, %d differ as meant", same, len(list), meant)
 }

@@ -228,3 +228,32 @@ func TestBareConnection(t *testing.T) {
 		t.Errorf("malicious_client = %q", x)
 	}
 }
+
+// TestArticleOwnInitcol: an initcol in the file of the honeytrap rules decides whom a tag means, also when CRS opens
+// the collection first.
+func TestArticleOwnInitcol(t *testing.T) {
+	crs := "SecRuleEngine On\nSecAction \"id:901321,phase:1,pass,nolog,initcol:ip=%{remote_addr}_%{request_headers.user-agent}\"\n"
+	own := "SecDefaultAction \"phase:2,log,deny,status:404\"\nSecAction \"id:1,phase:1,nolog,pass,initcol:ip=net_%{REMOTE_ADDR}\"\n" + articleRules
+	s := store(t)
+	e := compile(t, seclang.Config{Collections: s, Defaults: seclang.Defaults{Article: true}}, crs, own)
+	if st, _ := get(e, conn("192.0.2.1", 8000), plainHead); st != 404 {
+		t.Errorf("the file's own SecDefaultAction: %d", st)
+	}
+	if st, _ := get(e, conn("192.0.2.1", 80), strings.Replace(plainHead, "curl/8", "Other", 1)); st != 404 {
+		t.Errorf("another User-Agent: %d", st)
+	}
+	if _, ok := s.Load("ip", "net_192.0.2.1", e.Now()); !ok {
+		t.Error("the tag is not under the file's own key")
+	}
+	e.Touch(conn("192.0.2.2", 8000))
+	if _, ok := s.Load("ip", "net_192.0.2.2", e.Now()); !ok {
+		t.Error("Touch did not use the file's own key")
+	}
+	var what []string
+	for _, a := range e.Assumptions() {
+		what = append(what, a.What)
+	}
+	if got := strings.Join(what, "; "); got != "the initcol:ip of rules1.conf runs before all rules; tags are kept in the program's own data directory" {
+		t.Errorf("assumptions: %s", got)
+	}
+}

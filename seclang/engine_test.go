@@ -151,3 +151,24 @@ SecRule FILES_TMPNAMES "@inspectFile scan.sh" "id:2,phase:2,deny,msg:'virus'"
 		t.Errorf("uploads left behind: %v", left)
 	}
 }
+
+// TestKeepFiles leaves uploads in SecUploadDir when SecUploadKeepFiles says so, whether or not there is a record.
+func TestKeepFiles(t *testing.T) {
+	for mode, want := range map[string]int{"Off": 0, "On": 2, "RelevantOnly": 1} {
+		dir := t.TempDir()
+		e := compile(t, seclang.Config{}, "SecRuleEngine On\nSecRequestBodyAccess On\nSecUploadDir "+dir+"\nSecTmpDir "+dir+"\nSecUploadKeepFiles "+mode+
+			"\nSecRule FILES \"@contains bad\" \"id:1,phase:2,log,pass\"\n")
+		for _, name := range []string{"good", "bad"} {
+			tx := e.NewTransaction(conn("192.0.2.1", 80))
+			tx.RequestHead([]byte("POST / HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=B\r\n\r\n"))
+			tx.RequestHeaders()
+			tx.WriteRequestBody([]byte("--B\r\nContent-Disposition: form-data; name=\"f\"; filename=\"" + name + "\"\r\n\r\nx\r\n--B--\r\n"))
+			tx.RequestBody()
+			tx.Logging()
+			tx.Close()
+		}
+		if left, _ := os.ReadDir(dir); len(left) != want {
+			t.Errorf("SecUploadKeepFiles %s: %d files left, want %d", mode, len(left), want)
+		}
+	}
+}

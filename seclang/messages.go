@@ -200,7 +200,4 @@ func (tx *Transaction) fillBody(r *audit.Record) {
 	for i := range p.Files {
 		r.Files = append(r.Files, audit.File{Size: p.Files[i].Size, Name: p.Files[i].Name, Field: p.Files[i].Field, ContentType: p.Files[i].ContentType})
 	}
-	if keep := tx.e.settings.UploadKeepFiles; keep == "On" || keep == "RelevantOnly" && tx.auditForced > 0 {
-		p.Keep()
-	}
 }

@@ -149,6 +149,11 @@ func (tx *Transaction) Close() error {
 		return nil
 	}
 	tx.closed = true
+	if p := tx.request.parsed; p != nil {
+		if keep := tx.e.settings.UploadKeepFiles; keep == "On" || keep == "RelevantOnly" && tx.auditForced > 0 {
+			p.Keep()
+		}
+	}
 	err := tx.request.close()
 	pool := tx.e.pool
 	tx.reset()

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/trapline/trapline/audit"
 	"github.com/trapline/trapline/seclang"
 )
 
@@ -74,6 +75,23 @@ func BenchmarkArticle(b *testing.B) {
 			tx.ResponseBody()
 			tx.Logging()
 			tx.Commit()
+			tx.Close()
+		}
+	})
+	b.Run("trap", func(b *testing.B) {
+		b.ReportAllocs()
+		c := conn("192.0.2.7", 8000)
+		var r audit.Record
+		for b.Loop() {
+			tx := trap.NewTransaction(c)
+			tx.RequestHead(head)
+			tx.RequestHeaders()
+			tx.RequestBody()
+			tx.ResponseLine(403, "HTTP/1.1")
+			tx.Logging()
+			tx.Commit()
+			r = audit.Record{}
+			tx.Fill(&r)
 			tx.Close()
 		}
 	})

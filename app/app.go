@@ -53,6 +53,7 @@ type Sensor struct {
 	log         *slog.Logger
 	data        string
 	held        io.Closer // the data directory's lock
+	errorLog    *errorLog // nil when the log is not a file of ErrorLog
 	settings    atomic.Pointer[settings]
 	collections *collection.Store
 	decisions   *decision.Log
@@ -89,9 +90,9 @@ func open(opt Options) (*Sensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sensor{opt: opt, log: opt.Logger, now: time.Now, fatal: make(chan error, 1)}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
+	s := &Sensor{opt: opt, now: time.Now, fatal: make(chan error, 1)}
+	if s.log, s.errorLog, err = openErrorLog(conf.Main, opt.Logger); err != nil {
+		return nil, err
 	}
 	s.alive, s.end = context.WithCancel(context.Background())
 	s.data = cmp.Or(opt.Data, conf.Trap.Data, opt.DefaultData)
@@ -199,7 +200,7 @@ func (s *Sensor) close() error {
 	if s.routes != nil {
 		errs = append(errs, s.routes.close())
 	}
-	for _, c := range []io.Closer{closer(s.gate), closer(s.decisions), closer(s.collections), closer(s.store), closer(s.control), s.held} {
+	for _, c := range []io.Closer{closer(s.gate), closer(s.decisions), closer(s.collections), closer(s.store), closer(s.control), s.held, closer(s.errorLog)} {
 		if c != nil {
 			errs = append(errs, c.Close())
 		}

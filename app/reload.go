@@ -9,6 +9,11 @@ import (
 // goes on with what it had, and the log says why. Connections, tags, spools and
 // the console stay as they are; requests under way finish with the rules they began with.
 func (s *Sensor) reload() {
+	if s.errorLog != nil {
+		if err := s.errorLog.reopen(); err != nil {
+			s.log.Error("the log goes on in the old file", "err", err)
+		}
+	}
 	conf, warnings, err := load(s.opt)
 	if err != nil {
 		s.log.Error("reload refused, the old configuration stays", "err", err)

@@ -65,14 +65,15 @@ type Config struct {
 
 // Gate serves the real site. It is safe for concurrent use.
 type Gate struct {
-	cfg    Config
-	log    *slog.Logger
-	now    func() time.Time
-	table  atomic.Pointer[table]
-	pool   sync.Pool // of *exchange
-	blocks *blockPool
-	queue  chan queued
-	stats  counters
+	cfg     Config
+	log     *slog.Logger
+	now     func() time.Time
+	table   atomic.Pointer[table]
+	pool    sync.Pool // of *exchange
+	blocks  *blockPool
+	queue   chan queued
+	waiting atomic.Int64 // bytes of bodies in queue
+	stats   counters
 
 	mu       sync.Mutex // guards what follows
 	servers  map[*http.Server]struct{}
@@ -88,6 +89,7 @@ type Stats struct {
 	Blocked   int64 // by a rule
 	Records   int64 // handed to Handle
 	Dropped   int64 // records that found the queue full
+	BodiesCut int64 // records that went without their bodies, because those that wait hold too many
 	Failed    int64 // records that Handle returned an error for
 	Panics    int64 // of handlers, contained
 	TLSErrors int64 // handshakes that did not end well
@@ -97,7 +99,7 @@ type Stats struct {
 }
 
 type counters struct {
-	requests, malformed, blocked, records, dropped, failed, panics, tlsErrors, proxyErrors, logLines atomic.Int64
+	requests, malformed, blocked, records, dropped, bodiesCut, failed, panics, tlsErrors, proxyErrors, logLines atomic.Int64
 }
 
 // New makes a gate. It starts nothing: call Run for the records and Serve for each listener.
@@ -227,7 +229,7 @@ func (g *Gate) Close() error { return g.logs.close() }
 func (g *Gate) Stats() Stats {
 	c := &g.stats
 	return Stats{
-		Requests: c.requests.Load(), Malformed: c.malformed.Load(), Blocked: c.blocked.Load(), Records: c.records.Load(), Dropped: c.dropped.Load(),
+		Requests: c.requests.Load(), Malformed: c.malformed.Load(), Blocked: c.blocked.Load(), Records: c.records.Load(), Dropped: c.dropped.Load(), BodiesCut: c.bodiesCut.Load(),
 		Failed: c.failed.Load(), Panics: c.panics.Load(), TLSErrors: c.tlsErrors.Load(), ProxyErrors: c.proxyErrors.Load(), LogLines: c.logLines.Load(),
 	}
 }

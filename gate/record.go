@@ -50,10 +50,12 @@ func (g *Gate) drainRecords(ctx context.Context) {
 
 func (g *Gate) handle(ctx context.Context, q queued) {
 	g.stats.records.Add(1)
+	defer g.waiting.Add(-bodyBytes(q.record))
 	defer func() { g.contained("record", recover()) }()
 	if err := q.site.Handle(ctx, q.record, q.ticket); err != nil {
-		g.stats.failed.Add(1)
-		g.log.Error("record not written", "id", q.record.ID, "host", q.record.Host, "error", err)
+		if n := g.stats.failed.Add(1); n&(n-1) == 0 { // a full disk fails every record: as countLost
+			g.log.Error("record not written", "id", q.record.ID, "host", q.record.Host, "error", err, "failed", n)
+		}
 	}
 }
 
@@ -100,13 +102,30 @@ func (x *exchange) endTransaction(head []byte) {
 	x.tx = nil
 }
 
+// enqueue hands a record on. When those that wait hold too many bytes of bodies it goes without its own: clients choose
+// how long these are, and a disk slower than they must not cost the site its memory.
 func (g *Gate) enqueue(q queued) {
+	n := bodyBytes(q.record)
+	if g.waiting.Add(n) > maxWaitingBodies && n > 0 {
+		g.waiting.Add(-n)
+		n = 0
+		r := q.record
+		r.RequestBody, r.FakeBody, r.ResponseBody = nil, nil, nil
+		r.Trailer = append(r.Trailer, audit.Field{Name: "Gate-Note", Value: "cut: bodies, too many records wait"})
+		countLost(g.log, &g.stats.bodiesCut, "bodies of records")
+	}
 	select {
 	case g.queue <- q:
 	default:
+		g.waiting.Add(-n)
 		countLost(g.log, &g.stats.dropped, "record queue is full")
 	}
 }
+
+// maxWaitingBodies bounds the bodies of all records that wait for Handle.
+const maxWaitingBodies = 128 << 20
+
+func bodyBytes(r *audit.Record) int64 { return int64(len(r.RequestBody) + len(r.FakeBody) + len(r.ResponseBody)) }
 
 // countLost counts, and tells the 1st, 2nd, 4th, 8th ... loss: a flood must not fill the log too.
 func countLost(log *slog.Logger, counter *atomic.Int64, what string) {

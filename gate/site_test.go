@@ -459,6 +459,33 @@ func TestSlowRecordsDelayNobody(t *testing.T) {
 	}
 }
 
+// TestWaitingBodiesAreBounded has records with large bodies wait for a disk that stands still.
+func TestWaitingBodiesAreBounded(t *testing.T) {
+	b := start(t, "TrapSite builtin\n", nil)
+	const size = 1 << 20
+	s := b.gate.table.Load().sites[b.gate.table.Load().config.Main]
+	hang := make(chan struct{})
+	s.Handle = func(context.Context, *audit.Record, collection.Ticket) error {
+		<-hang
+		return nil
+	}
+	const n = maxWaitingBodies/size + 100
+	var first, last *audit.Record
+	for i := range n {
+		r := &audit.Record{RequestBody: make([]byte, size)}
+		if i == 0 {
+			first = r
+		}
+		last = r
+		b.gate.enqueue(queued{site: s, record: r})
+	}
+	if got := b.gate.Stats(); got.Dropped != 0 || got.BodiesCut != 100 || len(last.RequestBody) != 0 || len(last.Trailer) != 1 || len(first.RequestBody) != size {
+		t.Errorf("%+v, first %d, last %d bytes", got, len(first.RequestBody), len(last.RequestBody))
+	}
+	close(hang)
+	eventually(t, "an empty queue", func() bool { return b.gate.waiting.Load() == 0 })
+}
+
 // panicFS is a file system with a bug.
 type panicFS struct{}
 

@@ -10,6 +10,7 @@ import (
 // listening is what came of opening the listeners, for the banner.
 type listening struct {
 	traps, sites []string
+	secure       bool // the first site speaks TLS
 	console      string
 	skipped      []string
 }
@@ -46,8 +47,11 @@ func (s *Sensor) banner(l listening) error {
 		}
 	}
 	if len(l.traps) > 0 && len(l.sites) > 0 {
-		fmt.Fprintf(&b, "try:  curl http://%s/   then   curl http://%s/   and   curl --interface 127.0.0.2 http://%[2]s/\n",
-			reachable(l.traps[0]), reachable(l.sites[0]))
+		site := "http://" + reachable(l.sites[0])
+		if l.secure {
+			site = "-k https://" + reachable(l.sites[0])
+		}
+		fmt.Fprintf(&b, "try:  curl http://%s/   then   curl %s/   and   curl --interface 127.0.0.2 %[2]s/\n", reachable(l.traps[0]), site)
 	}
 	_, err := fmt.Fprint(s.opt.Out, b.String())
 	return err

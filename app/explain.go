@@ -20,17 +20,18 @@ import (
 // Question is one request to be explained.
 type Question struct {
 	File, Method, URL string
-	Headers           []string // "Name: value"
-	Body              string   // "@file" reads a file
-	From              string   // the client's address
-	Tags              []string // "ip.malicious_client=1": set before the request
+	Headers           []string                         // "Name: value"
+	Body              string                           // "@file" reads a file
+	From              string                           // the client's address
+	Tags              []string                         // "ip.malicious_client=1": set before the request
+	Env               func(name string) (string, bool) // answers ${NAME} of the configuration
 }
 
 // Explain runs one request through the rules of the host that would answer it
 // and prints, phase by phase, each rule that matched, on what, what it set, and the verdict.
 // Nothing is kept: the collections live in memory.
 func Explain(out io.Writer, q Question) (err error) {
-	conf, warnings, err := config.Load(q.File, config.Options{})
+	conf, warnings, err := config.Load(q.File, config.Options{Env: q.Env})
 	if err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func Explain(out io.Writer, q Question) (err error) {
 	if h.Honeytrap {
 		kind = "honeytrap"
 	}
-	fmt.Fprintf(out, "host %s (%s), client %s\n", hostTitle(conf, h), kind, client)
+	fmt.Fprintf(out, "%s (%s), client %s\n", hostTitle(conf, h), kind, client)
 	body, err := bodyOf(q.Body)
 	if err != nil {
 		return err
@@ -109,7 +110,8 @@ func (t *tracer) step(s seclang.Step) {
 		fmt.Fprintf(t.out, "  %s\n", visible(s.Text))
 		return
 	}
-	fmt.Fprintf(t.out, "  rule %d (%s) %s\n    %s\n", s.Rule.ID, place(s.Rule.File, s.Rule.Line), visible(s.Rule.Msg), visible(s.Text))
+	title := fmt.Sprintf("rule %d (%s) %s", s.Rule.ID, place(s.Rule.File, s.Rule.Line), visible(s.Rule.Msg))
+	fmt.Fprintf(t.out, "  %s\n    %s\n", strings.TrimRight(title, " "), visible(s.Text))
 	if s.Variable != "" {
 		fmt.Fprintf(t.out, "    on  %s=%s\n", visible(s.Variable), visible(s.Value))
 	}

@@ -35,6 +35,7 @@ func (s *Sensor) listen() (listening, error) {
 		case p.Honeytrap:
 			l.traps = append(l.traps, address)
 		default:
+			l.secure = l.secure || len(l.sites) == 0 && p.TLS
 			l.sites = append(l.sites, address)
 		}
 	}

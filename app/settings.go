@@ -42,6 +42,10 @@ func (s *Sensor) build(conf *config.Config, warnings []config.Warning) (*setting
 	if err != nil {
 		return nil, err
 	}
+	if len(conf.Ports()) == 0 && conf.Trap.Console == "" {
+		return nil, errNothing
+	}
+	l.warnings = append(l.warnings, remarks(l)...)
 	set := &settings{loaded: l, hosts: map[*config.Host]*host{}, decisions: conf.Trap.Decisions}
 	set.logs = &auditLogs{root: conf.Root, log: s.log, open: map[string]*auditlog.Writer{}}
 	for _, c := range usedHosts(conf) {

@@ -113,10 +113,10 @@ func (t *Trap) dump(w io.Writer) {
 	if s := t.Store; s != nil {
 		limits := ""
 		if s.MaxAge > 0 {
-			limits += " for " + s.MaxAge.String()
+			limits += " for " + span(s.MaxAge)
 		}
 		if s.MaxBytes > 0 {
-			limits += fmt.Sprintf(" up to %d MiB", s.MaxBytes>>20)
+			limits += " up to " + size(s.MaxBytes)
 		}
 		fmt.Fprintf(w, "store %s %s%s\n", s.What, redacted(s.URL), limits)
 	}
@@ -124,11 +124,33 @@ func (t *Trap) dump(w io.Writer) {
 		fmt.Fprintf(w, "report %s as %s by %s\n", redacted(p.URL), p.User, p.Protocol)
 	}
 	for _, d := range t.Decisions {
-		fmt.Fprintf(w, "decision %s.%s: %s for %s\n", d.Collection, d.Variable, d.Type, d.For.Round(time.Second))
+		fmt.Fprintf(w, "decision %s.%s: %s for %s\n", d.Collection, d.Variable, d.Type, span(d.For))
 	}
 	if len(t.Allow) > 0 {
 		fmt.Fprintf(w, "allow %v\n", t.Allow)
 	}
+}
+
+// span writes a time as TrapStore and TrapDecision take it: "90d", "36h", "1h30m0s".
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d >= 2*day && d%day == 0:
+		return fmt.Sprintf("%dd", d/day)
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return d.Round(time.Second).String()
+}
+
+// size writes bytes in the largest unit that leaves no rest: "10 GiB".
+func size(n int64) string {
+	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB"}
+	i := 0
+	for n >= 1024 && n%1024 == 0 && i < len(units)-1 {
+		n, i = n>>10, i+1
+	}
+	return fmt.Sprintf("%d %s", n, units[i])
 }
 
 // redacted hides the password of a URL.

@@ -15,7 +15,11 @@ func (p *parser) expand(d seclang.Directive) seclang.Directive {
 	}
 	raw, unknown := p.expandText(d.Raw)
 	if unknown != "" && !seclang.IsDirective(d.Name) && !withoutEffect(d.Name) {
-		p.warnf(d, "${%s} is neither defined nor in the environment and stays as it is", unknown)
+		hint := ""
+		if strings.HasPrefix(unknown, "APACHE_") {
+			hint = " (Debian's are in /etc/apache2/envvars: set -a; . /etc/apache2/envvars)"
+		}
+		p.warnf(d, "${%s} is neither defined nor in the environment and stays as it is%s", unknown, hint)
 	}
 	if raw == d.Raw {
 		return d

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/trapline/trapline/app"
@@ -18,7 +19,7 @@ func (c *explainCmd) Run(w *world) error {
 	if err != nil {
 		return err
 	}
-	q.File = c.File
+	q.File, q.Env = c.File, os.LookupEnv
 	return app.Explain(w.out, q)
 }
 

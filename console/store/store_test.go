@@ -92,6 +92,12 @@ func TestInsertTwiceStoresOnceAndKeepsEveryByte(t *testing.T) {
 	if string(got.Record.RequestBody) != string(e.Record.RequestBody) {
 		t.Errorf("body %q, want %q", got.Record.RequestBody, e.Record.RequestBody)
 	}
+	if any, err := s.Event(t.Context(), "", e.Record.ID); err != nil || any.Sensor != e.Sensor {
+		t.Errorf("of any sensor: %q %v", any.Sensor, err)
+	}
+	if _, err := s.Event(t.Context(), "another", e.Record.ID); !errors.Is(err, ErrNotFound) {
+		t.Errorf("of another sensor: %v", err)
+	}
 	if _, err := s.Event(t.Context(), e.Sensor, "nothing"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("unknown event: %v", err)
 	}

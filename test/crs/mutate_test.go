@@ -4,6 +4,7 @@ package crs
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -77,27 +78,44 @@ func mutated(t *testing.T, n int, seed uint64) []namedRequest {
 	all := payloads(t)
 	r := rand.New(rand.NewPCG(seed, 0))
 	var out []namedRequest
+	const tail = "Host: localhost\r\nAccept: */*\r\nConnection: close\r\n"
+	post := func(contentType, body string) string {
+		return fmt.Sprintf("POST /post HTTP/1.1\r\n%sUser-Agent: test\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", tail, contentType, len(body), body)
+	}
 	for i := range n {
-		p := url.QueryEscape(mutate(r, all))
+		plain := mutate(r, all)
+		p := url.QueryEscape(plain)
 		req := ""
-		switch r.IntN(4) {
+		switch r.IntN(7) {
 		case 0:
-			req = "GET /get?a=" + p + " HTTP/1.1\r\n"
+			req = "GET /get?a=" + p + " HTTP/1.1\r\n" + tail + "User-Agent: test\r\n\r\n"
 		case 1:
-			req = "GET /get?" + p + "=1 HTTP/1.1\r\n"
+			req = "GET /get?" + p + "=1 HTTP/1.1\r\n" + tail + "User-Agent: test\r\n\r\n"
 		case 2:
-			req = "GET / HTTP/1.1\r\nCookie: a=" + p + "\r\n"
-		}
-		tail := "Host: localhost\r\nUser-Agent: test\r\nAccept: */*\r\nConnection: close\r\n"
-		if req == "" {
-			body := "a=" + p
-			req = "POST /post HTTP/1.1\r\n" + tail + "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
-		} else {
-			req += tail + "\r\n"
+			req = "GET / HTTP/1.1\r\nCookie: a=" + p + "\r\n" + tail + "User-Agent: test\r\n\r\n"
+		case 3:
+			req = post("application/x-www-form-urlencoded", "a="+p)
+		case 4:
+			quoted, _ := json.Marshal(plain)
+			req = post("application/json", `{"a":`+string(quoted)+"}")
+		case 5:
+			req = post("multipart/form-data; boundary=B", "--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n"+plain+"\r\n--B--\r\n")
+		case 6:
+			req = "GET / HTTP/1.1\r\n" + tail + "User-Agent: " + printable(plain) + "\r\nReferer: " + printable(plain) + "\r\n\r\n"
 		}
 		out = append(out, namedRequest{"mutation " + strconv.Itoa(i), []byte(req)})
 	}
 	return out
+}
+
+// printable is what of s may stand in a header.
+func printable(s string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, s))
 }
 
 // TestMutationsAgainstApache compares the rules that match in requests of which
@@ -138,8 +156,8 @@ func theirOwn(rules []int, r *result) bool {
 	}
 	for _, id := range rules {
 		switch {
-		case id == 941100, id == 942100, id == 949110, id == 980170:
-		case bytes.Contains(r.req, []byte("%00")):
+		case id == 941100, id == 941101, id == 942100, id == 942101, id == 949110, id == 980170:
+		case bytes.Contains(r.req, []byte("%00")), bytes.Contains(r.req, []byte(`\u0000`)), bytes.IndexByte(r.req, 0) >= 0:
 		default:
 			return false
 		}

@@ -99,12 +99,23 @@ func stamp(t time.Time) string {
 func since(t, now time.Time) string {
 	d := now.Sub(t)
 	if d < 0 {
-		return "in " + span(-d)
+		// A ban of 24 hours, seconds after it began, ends "in 1 day", not "in 23 hours".
+		return "in " + span(nearest(-d))
 	}
 	if d < time.Second {
 		return "just now"
 	}
 	return span(d) + " ago"
+}
+
+// nearest rounds to the unit in which span will speak.
+func nearest(d time.Duration) time.Duration {
+	for _, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute} {
+		if d >= unit {
+			return d.Round(unit)
+		}
+	}
+	return d.Round(time.Second)
 }
 
 func span(d time.Duration) string {

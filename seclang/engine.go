@@ -67,23 +67,28 @@ type Engine struct {
 	txCaptures  [10]int32
 	limitSlot   int32 // of TX:MSC_PCRE_LIMITS_EXCEEDED
 
-	collections                               *collection.Store
-	blank                                     *collection.Store  // always empty: every record is new
-	scripts                                   map[string]*script // Lua files of @inspectFile, by name as written
-	unicode                                   *transform.UnicodeMap
-	logger                                    *slog.Logger
-	now                                       func() time.Time
-	readFile                                  func(string) ([]byte, error)
-	honeytrap                                 bool
-	initIP                                    bool           // Defaults.Article opens ip before every rule
-	openFirst                                 bool           // openers run before every rule
-	openers                                   []*initcolStep // unconditional initcol of the honeytrap rules' own files
-	bodyLimitSet                              bool           // SecRequestBodyLimit stands in the text: it then holds for bodies that nobody looks at, too
-	respLimitSet                              bool
-	mimeListed                                bool // the text says which MIME types to inspect
-	inspectsBody, inspectsAnswer, rejectsBody bool
-	extractFiles                              bool // some rule reads uploads by their file name
-	pool                                      *sync.Pool
+	collections *collection.Store
+	blank       *collection.Store  // always empty: every record is new
+	scripts     map[string]*script // Lua files of @inspectFile, by path
+	unicode     *transform.UnicodeMap
+	logger      *slog.Logger
+	now         func() time.Time
+	readFile    func(string) ([]byte, error)
+	honeytrap   bool
+
+	initIP    bool           // Defaults.Article opens ip before every rule
+	openFirst bool           // openers run before every rule
+	openers   []*initcolStep // unconditional initcol of the honeytrap rules' own files
+
+	inspectsBody   bool // request bodies are looked at
+	inspectsAnswer bool // response bodies that are given are looked at
+	rejectsBody    bool // a request body over its limit is refused
+	bodyLimitSet   bool // SecRequestBodyLimit stands in the text: it then holds for bodies that nobody looks at, too
+	respLimitSet   bool // the same of SecResponseBodyLimit
+	mimeListed     bool // the text says which MIME types to inspect
+	extractFiles   bool // some rule reads uploads by their file name
+
+	pool *sync.Pool // of transactions
 }
 
 // Compile turns directives into an Engine. Its error joins one *Error for each fault, with what was found and expected.

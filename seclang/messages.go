@@ -66,7 +66,7 @@ func limitData(s string) string {
 func (tx *Transaction) noteText(text string) {
 	if len(tx.matches) < maxMatches {
 		tx.matches = append(tx.matches, audit.Match{Phase: tx.phase, Text: text})
-		tx.auditForced = 1
+		tx.relevant = true
 	}
 }
 
@@ -110,7 +110,7 @@ func (tx *Transaction) AuditWanted(status int) bool {
 	case ModeOn:
 		return true
 	case ModeRelevantOnly:
-		if tx.auditForced > 0 {
+		if tx.relevant {
 			return true
 		}
 		re := tx.e.settings.AuditLogRelevantStatus

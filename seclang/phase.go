@@ -264,7 +264,7 @@ func (tx *Transaction) decide(r *rule, x ref, text string) {
 		acted = tx.interrupt(s)
 	}
 	if s.auditlog {
-		tx.auditForced = max(tx.auditForced, 1)
+		tx.relevant = true
 	}
 	if s.noted && len(tx.matches) < maxMatches {
 		tx.note(r, x, text, acted)

@@ -43,7 +43,7 @@ type Transaction struct {
 	mode         EngineMode
 	auditMode    EngineMode
 	auditParts   string
-	auditForced  int8 // 1 auditlog, -1 noauditlog
+	relevant     bool // the audit log wants it: a rule with auditlog matched, or a limit was hit
 	phase        int
 	phaseDone    [6]bool
 	interruption *Interruption
@@ -143,14 +143,15 @@ func (tx *Transaction) ID() string { return tx.id }
 // Env returns what setenv set, in order.
 func (tx *Transaction) Env() []audit.Field { return tx.env }
 
-// Close ends the transaction and gives its memory back; what Fill put into a record stays good.
+// Close ends the transaction and gives its memory to later ones; what Fill put into a record stays good. After it the
+// transaction must not be touched, nor closed once more.
 func (tx *Transaction) Close() error {
 	if tx.closed {
 		return nil
 	}
 	tx.closed = true
 	if p := tx.request.parsed; p != nil {
-		if keep := tx.e.settings.UploadKeepFiles; keep == "On" || keep == "RelevantOnly" && tx.auditForced > 0 {
+		if keep := tx.e.settings.UploadKeepFiles; keep == "On" || keep == "RelevantOnly" && tx.relevant {
 			p.Keep()
 		}
 	}

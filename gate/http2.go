@@ -19,6 +19,10 @@ import (
 // maxWaitingHeads is how many HTTP/2 heads may wait for their handlers; a connection has at most 250 streams at a time.
 const maxWaitingHeads = 512
 
+// maxHeldHeads bounds their bytes, counted as SETTINGS_MAX_HEADER_LIST_SIZE counts: one byte on the wire can name a field
+// of 4 KiB, and heads that the server refuses are held until the connection ends.
+const maxHeldHeads = 2 << 20
+
 // serveHTTP2 has golang.org/x/net/http2 serve the connections that agreed on h2. It is the code of net/http, but takes
 // a connection through which we can look: the rules then see header fields in the order in which they came.
 func (g *Gate) serveHTTP2(server *http.Server) error {
@@ -38,6 +42,10 @@ func (g *Gate) serveHTTP2(server *http.Server) error {
 		h2.ServeConn(seen, opts) //nolint:staticcheck // as above
 		for _, raw := range seen.unclaimed() {
 			g.malformed(c, wire.Seen{Raw: raw, Complete: true}, nil, http.StatusBadRequest)
+		}
+		if seen.left > 0 {
+			g.stats.malformed.Add(seen.left)
+			countLost(g.log, &g.stats.dropped, "heads of refused HTTP/2 requests")
 		}
 	}
 	return nil
@@ -63,7 +71,9 @@ type h2Conn struct {
 	head    h2Head
 	size    int
 	waiting []h2Head
-	refused [][]byte
+	refused []h2Head
+	held    int   // bytes of both
+	left    int64 // heads given up for maxHeldHeads
 }
 
 type h2Frame struct {
@@ -76,6 +86,7 @@ type h2Frame struct {
 type h2Head struct {
 	method, path, authority string
 	fields                  []hpack.HeaderField
+	size                    int
 }
 
 func newH2Conn(tc *tls.Conn) *h2Conn {
@@ -183,6 +194,14 @@ func (c *h2Conn) headers(b []byte) {
 		c.setAside(0)
 	}
 	c.waiting = append(c.waiting, c.head)
+	for c.held += c.head.size; c.held > maxHeldHeads; c.left++ {
+		from := &c.refused
+		if len(*from) == 0 {
+			from = &c.waiting
+		}
+		c.held -= (*from)[0].size
+		*from = slices.Delete(*from, 0, 1)
+	}
 }
 
 func (c *h2Conn) lose() {
@@ -194,6 +213,7 @@ func (c *h2Conn) field(f hpack.HeaderField) {
 	if c.size += int(f.Size()); c.size > 2*maxHeadBytes {
 		return // the server refuses it; its decoder still has to follow
 	}
+	c.head.size = c.size
 	switch f.Name {
 	case ":method":
 		c.head.method = f.Value
@@ -225,6 +245,7 @@ func (c *h2Conn) take(r *http.Request) []byte {
 		}
 		if h.fits(r) {
 			raw := h.bytes()
+			c.held -= h.size
 			c.waiting = slices.Delete(c.waiting, i, i+1)
 			return raw
 		}
@@ -233,6 +254,7 @@ func (c *h2Conn) take(r *http.Request) []byte {
 		}
 	}
 	if same >= 0 {
+		c.held -= c.waiting[same].size
 		c.waiting = slices.Delete(c.waiting, same, same+1) // or it would count as refused
 	}
 	return nil
@@ -287,7 +309,10 @@ func oneLine(s string) string {
 
 func (c *h2Conn) setAside(i int) {
 	if len(c.refused) < maxWaitingHeads {
-		c.refused = append(c.refused, c.waiting[i].bytes())
+		c.refused = append(c.refused, c.waiting[i])
+	} else {
+		c.held -= c.waiting[i].size
+		c.left++
 	}
 	c.waiting = slices.Delete(c.waiting, i, i+1)
 }
@@ -299,7 +324,10 @@ func (c *h2Conn) unclaimed() [][]byte {
 	for len(c.waiting) > 0 {
 		c.setAside(0)
 	}
-	out := c.refused
-	c.refused = nil
+	out := make([][]byte, len(c.refused))
+	for i := range c.refused {
+		out[i] = c.refused[i].bytes()
+	}
+	c.refused, c.held = nil, 0
 	return out
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 )
 
@@ -118,5 +119,38 @@ func TestHTTP2HeadsAreNotSwapped(t *testing.T) {
 				t.Errorf("%q, %d wait", raw, len(c.waiting))
 			}
 		})
+	}
+}
+
+// TestHTTP2HeadsAreBounded sends heads that are small on the wire and large in memory, which no handler takes.
+func TestHTTP2HeadsAreBounded(t *testing.T) {
+	c := newH2Conn(nil)
+	c.observe([]byte(http2.ClientPreface))
+	var block, frames bytes.Buffer
+	enc, fr := hpack.NewEncoder(&block), http2.NewFramer(&frames, nil)
+	for i := range uint32(2000) {
+		block.Reset()
+		enc.WriteField(hpack.HeaderField{Name: ":method", Value: "GET"})
+		enc.WriteField(hpack.HeaderField{Name: ":path", Value: "/"})
+		for range 2000 {
+			enc.WriteField(hpack.HeaderField{Name: "x", Value: "y"})
+		}
+		if err := fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: block.Bytes(), EndHeaders: true}); err != nil {
+			t.Fatal(err)
+		}
+		c.observe(frames.Bytes())
+		frames.Reset()
+	}
+	fields := 0
+	for _, heads := range [][]h2Head{c.waiting, c.refused} {
+		for _, h := range heads {
+			fields += len(h.fields)
+		}
+	}
+	if c.lost || c.held > maxHeldHeads || c.left == 0 || fields*40 > 2*maxHeldHeads {
+		t.Errorf("lost %t, %d bytes held, %d heads given up, %d fields", c.lost, c.held, c.left, fields)
+	}
+	if out := c.unclaimed(); len(out) == 0 || int64(len(out))+c.left != 2000 {
+		t.Errorf("%d unclaimed, %d given up", len(out), c.left)
 	}
 }

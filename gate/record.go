@@ -125,7 +125,9 @@ func (g *Gate) enqueue(q queued) {
 // maxWaitingBodies bounds the bodies of all records that wait for Handle.
 const maxWaitingBodies = 128 << 20
 
-func bodyBytes(r *audit.Record) int64 { return int64(len(r.RequestBody) + len(r.FakeBody) + len(r.ResponseBody)) }
+func bodyBytes(r *audit.Record) int64 {
+	return int64(len(r.RequestBody) + len(r.FakeBody) + len(r.ResponseBody))
+}
 
 // countLost counts, and tells the 1st, 2nd, 4th, 8th ... loss: a flood must not fill the log too.
 func countLost(log *slog.Logger, counter *atomic.Int64, what string) {

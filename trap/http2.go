@@ -34,6 +34,7 @@ type h2 struct {
 	block   *stream            // whose header block is being read
 	last    uint32             // highest stream id seen
 	kept    int                // body bytes of streams being received
+	heads   int                // bytes of their heads
 	control int                // control frames since the last request
 	window  int64              // what we may send on the connection
 	initial int64              // what we may send on a new stream
@@ -238,10 +239,14 @@ func (h *h2) fragment(b []byte, end bool) http2.ErrCode {
 		return http2.ErrCodeEnhanceYourCalm
 	}
 	h.dec.SetEmitFunc(func(f hpack.HeaderField) {
-		if st.headBytes += len(f.Name) + len(f.Value) + 4; st.headBytes > limit {
-			st.headCut = true
+		// As SETTINGS_MAX_HEADER_LIST_SIZE counts, and for all requests of the connection together: one byte on the
+		// wire can name a field that is in memory many times as large.
+		n := len(f.Name) + len(f.Value) + 32
+		if st.headCut = st.headCut || st.headBytes+n > limit || h.heads+n > 4*limit; st.headCut {
 			return
 		}
+		st.headBytes += n
+		h.heads += n
 		st.fields = append(st.fields, f)
 	})
 	_, err := h.dec.Write(b)
@@ -328,6 +333,7 @@ func (h *h2) settings(f *http2.SettingsFrame) http2.ErrCode {
 func (h *h2) complete(st *stream) {
 	delete(h.streams, st.id)
 	h.kept -= len(st.body.kept)
+	h.heads -= st.headBytes
 	h.ready = append(h.ready, st)
 }
 

@@ -194,3 +194,32 @@ func TestHTTP2Abuse(t *testing.T) {
 		t.Errorf("stats %+v", st)
 	}
 }
+
+// TestHTTP2HeadsAreBounded keeps requests open whose heads are small on the wire and large in memory.
+func TestHTTP2HeadsAreBounded(t *testing.T) {
+	h := &h2{c: &conn{trap: &Trap{limits: Limits{}.withDefaults()}}, streams: map[uint32]*stream{}, dec: hpack.NewDecoder(4096, nil)}
+	var block bytes.Buffer
+	enc := hpack.NewEncoder(&block)
+	fields := 0
+	for id := uint32(1); id < 40; id += 2 {
+		block.Reset()
+		for range 10_000 {
+			_ = enc.WriteField(hpack.HeaderField{Name: "x", Value: "y"})
+		}
+		h.block = &stream{id: id}
+		h.streams[id] = h.block
+		if code := h.fragment(block.Bytes(), true); code != http2.ErrCodeNo {
+			t.Fatal(code)
+		}
+		fields += len(h.streams[id].fields)
+	}
+	if limit := 4 * h.c.trap.limits.Head; h.heads > limit || fields*34 > limit || fields == 0 {
+		t.Errorf("%d fields, %d bytes", fields, h.heads)
+	}
+	for _, st := range h.streams {
+		h.complete(st)
+	}
+	if h.heads != 0 {
+		t.Errorf("%d bytes left", h.heads)
+	}
+}

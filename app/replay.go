@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,8 +61,7 @@ func Replay(ctx context.Context, opt ReplayOptions) (err error) {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			r.unreadable++
-			opt.Logger.Warn("not imported", "err", err)
+			r.refuse(err)
 			continue
 		}
 		r.read = entry.Progress
@@ -76,8 +76,25 @@ func Replay(ctx context.Context, opt ReplayOptions) (err error) {
 		return err
 	}
 	r.bar(true)
-	_, err = fmt.Fprintf(opt.Out, "%d records imported, %d were known, %d refused by the console, %d unreadable\n", r.stored, r.known, r.refused, r.unreadable)
+	_, err = fmt.Fprintf(opt.Out, "%d records imported, %d were known, %d refused by the console, %d unreadable (console %s, sensor %s)\n",
+		r.stored, r.known, r.refused, r.unreadable, cmp.Or(opt.Console, opt.Data), opt.Sensor)
 	return err
+}
+
+// shownFaults is how many unreadable entries are worth a line each: a file of
+// another kind has thousands.
+const shownFaults = 5
+
+func (r *replay) refuse(err error) {
+	r.unreadable++
+	level := slog.LevelWarn
+	if r.unreadable > shownFaults {
+		level = slog.LevelDebug
+	}
+	r.opt.Logger.Log(context.Background(), level, "not imported", "err", err)
+	if r.unreadable == shownFaults {
+		r.opt.Logger.Warn("further ones are counted only; --log-level=debug shows each")
+	}
 }
 
 func (r *replay) flush(ctx context.Context) error {
@@ -131,6 +148,11 @@ func sendTo(opt ReplayOptions) func(context.Context, []auditlog.Entry) (int, int
 		for i, e := range batch {
 			entries[i] = e.Native
 		}
+		// Without a word a console that is down and one that is slow look the same.
+		late := time.AfterFunc(3*time.Second, func() {
+			opt.Logger.Warn("the console has not taken the records yet; it is tried again until interrupted", "console", opt.Console)
+		})
+		defer late.Stop()
 		return forward.SendBatch(ctx, nil, d, entries)
 	}
 }

@@ -119,7 +119,7 @@ func against(t *testing.T, name string, ar *txtar.Archive, skip map[string]strin
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	a := peertest.StartApache(t, "Listen "+address+"\nSecAuditLog {{dir}}/audit/audit.log\nSecDataDir {{dir}}/data\nSecTmpDir {{dir}}/data\n"+
 		conf+"SecAuditEngine On\nSecAuditLogParts ABHZ\n", address)
-	for _, s := range ar.Files {
+	for i, s := range ar.Files {
 		if !strings.HasPrefix(s.Name, "request") {
 			continue
 		}
@@ -138,7 +138,11 @@ func against(t *testing.T, name string, ar *txtar.Archive, skip map[string]strin
 		before, _ := os.ReadFile(log)
 		status := exchangeRaw(t, address, head, body)
 		theirs := lastRecord(t, log, len(before))
-		mine, myStatus := ourRecord(ours, port, head, body)
+		answer := ""
+		if strings.HasPrefix(ar.Files[i+1].Name, "response") {
+			answer = string(ar.Files[i+1].Data) // what httpd answers, too
+		}
+		mine, myStatus := ourRecord(ours, port, head, body, answer)
 		if d := cmp.Diff(outline(theirs), outline(mine)); d != "" {
 			t.Errorf("%s (-mod_security2 +ours):\n%s", s.Name, d)
 		}
@@ -186,14 +190,14 @@ func lastRecord(t *testing.T, log string, from int) *audit.Record {
 	return r
 }
 
-func ourRecord(e *seclang.Engine, port int, head, body string) (*audit.Record, int) {
+func ourRecord(e *seclang.Engine, port int, head, body, answer string) (*audit.Record, int) {
 	head = strings.TrimSuffix(head, "\r\n") + "Connection: close\r\n\r\n"
 	tx := e.NewTransaction(seclang.Conn{
 		Peer:   netip.MustParseAddrPort("127.0.0.1:40000"),
 		Server: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port)),
 	})
 	defer tx.Close()
-	it := phases(tx, head, body, "")
+	it := phases(tx, head, body, answer)
 	tx.Logging()
 	tx.Commit()
 	r := &audit.Record{}

@@ -142,6 +142,9 @@ func through(t *testing.T, s *site, tolerated func(name string) string) {
 		switch {
 		case len(missing)+len(extra) == 0:
 			same++
+			if reason := tolerated(one.name); reason != "" {
+				t.Errorf("%s\tno difference any more: %s", one.name, reason)
+			}
 		case tolerated(one.name) != "":
 			meant++
 		default:

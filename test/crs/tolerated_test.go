@@ -52,10 +52,7 @@ func gateTolerated(name string) string {
 
 // trapTolerated tells why a honeytrap port matches other rules than the bytes alone do.
 func trapTolerated(name string) string {
-	switch name {
-	case "920180-4", "920280-3", "920430-3", "920430-8", "920430-9":
-		return "the port answers 505 to such a version, and rules for answers look for 5xx"
-	case "920430-5":
+	if name == "920430-5" {
 		return "what follows the request line of HTTP/0.9 is the next request of the port"
 	}
 	return ""

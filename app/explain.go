@@ -94,8 +94,9 @@ func explain(out io.Writer, engine *seclang.Engine, h *config.Host, conn seclang
 
 // tracer prints the steps of a transaction that changed something.
 type tracer struct {
-	out   io.Writer
-	phase int
+	out     io.Writer
+	phase   int
+	decided bool // the verdict has been printed
 }
 
 func (t *tracer) step(s seclang.Step) {
@@ -119,7 +120,8 @@ func (t *tracer) step(s seclang.Step) {
 		collection, variable, _ := strings.Cut(c.Name, ":")
 		fmt.Fprintf(t.out, "    set %s.%s=%s\n", strings.ToLower(collection), visible(variable), visible(c.Value))
 	}
-	if s.Verdict != nil {
+	if s.Verdict != nil && !t.decided { // it stands in the steps of later rules too
+		t.decided = true
 		fmt.Fprintf(t.out, "    -> %s %d\n", s.Verdict.Action, s.Verdict.Status)
 	}
 }

@@ -41,6 +41,8 @@ func (b *requestBody) write(p []byte, dir string) error {
 			return err
 		}
 		b.file = f
+		// Gone by name at once: a crash leaves nothing behind. Where open files keep their names (Windows) close removes it.
+		_ = os.Remove(f.Name())
 	}
 	n, err := b.file.Write(p[room:])
 	b.inFile += int64(n)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -586,4 +587,26 @@ func TestStalledBodiesAreCut(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestBodiesLeaveNoFiles: what a kill -9 finds of a long body has no name any more.
+func TestBodiesLeaveNoFiles(t *testing.T) {
+	dir := t.TempDir()
+	b := &requestBody{limit: 10}
+	const text = "ten bytes, and what is above them"
+	if err := b.write([]byte(text), dir); err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != 0 && runtime.GOOS != "windows" {
+		t.Errorf("%v %v", files, err)
+	}
+	r, err := b.reader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); err != nil || string(got) != text {
+		t.Errorf("%q %v", got, err)
+	}
+	b.close()
 }

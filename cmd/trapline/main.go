@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -85,7 +86,11 @@ func execute(args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	w := &world{ctx: ctx, in: os.Stdin, out: os.Stdout, err: os.Stderr, log: cli.Log.logger(os.Stderr), reload: reloads()}
+	logger := cli.Log.logger(os.Stderr)
+	// The standard library reports odd answers of upstreams on a log of its own, in the words of whoever sent them.
+	log.SetFlags(0)
+	log.SetOutput(slog.NewLogLogger(logger.Handler(), slog.LevelDebug).Writer())
+	w := &world{ctx: ctx, in: os.Stdin, out: os.Stdout, err: os.Stderr, log: logger, reload: reloads()}
 	if err := command.Run(w); err != nil {
 		if !errors.Is(err, errSaid) {
 			fmt.Fprintln(os.Stderr, "trapline:", err)

@@ -59,7 +59,7 @@ func trapDirectives() []spec {
 
 func (b *builder) trapStore(_ *scope, d seclang.Directive) {
 	if !strings.EqualFold(d.Args[0], "events") || !strings.EqualFold(d.Args[1], "sqlite") {
-		b.errorf(d, "TrapStore: found %q, expected events sqlite, and perhaps age=90d or size=10G", d.Args)
+		b.errorf(d, "TrapStore: found %q, expected events sqlite, and perhaps age=90d or size=10G", strings.Join(d.Args, " "))
 		return
 	}
 	store := &Store{What: "events", URL: "sqlite", File: d.File, Line: d.Line}

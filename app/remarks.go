@@ -33,7 +33,7 @@ func remarks(l *loaded) []seclang.Warning {
 	}
 	for _, p := range l.conf.Ports() {
 		if p.Port == 443 && !p.TLS && !p.Honeytrap {
-			warn(p.File, p.Line, "SSLEngine", "port 443 speaks plain HTTP: no host on it says SSLEngine On")
+			warn(p.File, p.Line, "SSLEngine", "port 443 speaks plain HTTP: no <VirtualHost *:443> says SSLEngine On")
 		}
 	}
 	return unique(out)

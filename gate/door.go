@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -369,11 +370,29 @@ func (c *conn) collectHead(p []byte) {
 
 // ReadFrom keeps sendfile working.
 func (c *conn) ReadFrom(src io.Reader) (int64, error) {
-	if !c.collect && c.current != nil && c.state == nil {
-		return c.rec.ReadFrom(src)
+	if c.collect || c.current == nil || c.state != nil {
+		return io.Copy(struct{ io.Writer }{c}, src)
 	}
-	return io.Copy(struct{ io.Writer }{c}, src)
+	// In pieces, or the time for one write would be that for the whole file. TCPConn sees through one LimitedReader only.
+	all, ok := src.(*io.LimitedReader)
+	if !ok {
+		all = &io.LimitedReader{R: src, N: math.MaxInt64}
+	}
+	var sent int64
+	for {
+		part := io.LimitedReader{R: all.R, N: min(all.N, sendPiece)}
+		_ = c.raw.SetWriteDeadline(time.Now().Add(c.gate.table.Load().ioTimeout))
+		n, err := c.rec.ReadFrom(&part)
+		sent += n
+		all.N -= n
+		if err != nil || part.N > 0 || all.N == 0 {
+			return sent, err
+		}
+	}
 }
+
+// sendPiece must be taken by the client within Timeout.
+const sendPiece = 128 << 10
 
 // CloseWrite lets net/http end its half first, so that a client can still read the answer.
 func (c *conn) CloseWrite() error { return c.rec.CloseWrite() }

@@ -318,3 +318,52 @@ func TestPortOutlivesAcceptErrors(t *testing.T) {
 		t.Error("Serve goes on")
 	}
 }
+
+// TestSlowDownload takes a file for longer than Timeout, which is for each write and not for the whole.
+func TestSlowDownload(t *testing.T) {
+	dir := t.TempDir()
+	const size = 48 << 20
+	if err := os.WriteFile(filepath.Join(dir, "large.bin"), make([]byte, size), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b := start(t, "Timeout 1\nDocumentRoot "+dir+"\n", nil)
+	c := b.dial()
+	defer c.Close()
+	io.WriteString(c, "GET /large.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	got, buf := int64(0), make([]byte, 1<<20)
+	for began := time.Now(); ; {
+		n, err := c.Read(buf)
+		got += int64(n)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatalf("after %d bytes: %v", got, err)
+		}
+		if time.Since(began) < 2500*time.Millisecond {
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	if got < size {
+		t.Errorf("%d of %d bytes", got, size)
+	}
+	// A client that takes nothing is cut all the same: only then has its exchange an end.
+	silent := b.dial()
+	defer silent.Close()
+	io.WriteString(silent, "GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n")
+	silent.Read(make([]byte, 1))
+	began := time.Now()
+	eventually(t, "the end of the silent download", func() bool {
+		stop, done := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		defer done()
+		for s := range b.gate.servers {
+			if s.Shutdown(stop) != nil {
+				return false
+			}
+		}
+		return true
+	})
+	if d := time.Since(began); d < 500*time.Millisecond {
+		t.Errorf("cut after %v", d)
+	}
+}

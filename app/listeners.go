@@ -92,14 +92,18 @@ func (s *Sensor) relisten(old, now []config.Port) {
 	}
 	for _, p := range old {
 		n, stays := wanted[p.Address()]
-		if stays && n.Honeytrap == p.Honeytrap && n.TLS == p.TLS {
+		s.listeners.mu.Lock()
+		ln := s.listeners.open[p.Address()]
+		// One that was busy is tried again: a reload is how the owner says that it is free now.
+		stays = stays && ln != nil && n.Honeytrap == p.Honeytrap && n.TLS == p.TLS
+		if !stays {
+			delete(s.listeners.open, p.Address())
+		}
+		s.listeners.mu.Unlock()
+		if stays {
 			delete(wanted, p.Address())
 			continue
 		}
-		s.listeners.mu.Lock()
-		ln := s.listeners.open[p.Address()]
-		delete(s.listeners.open, p.Address())
-		s.listeners.mu.Unlock()
 		if ln != nil {
 			_ = ln.Close()
 			s.log.Info("port closed", "address", p.Address())

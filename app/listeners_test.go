@@ -1,10 +1,14 @@
 package app
 
 import (
+	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -28,4 +32,36 @@ func TestBodiesHaveAnEnd(t *testing.T) {
 			t.Errorf("%s: still open: %v", line, err)
 		}
 	}
+}
+
+// TestReloadOpensPortThatWasBusy: a busy trap port is skipped at the start, and opened by a reload once it is free.
+func TestReloadOpensPortThatWasBusy(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "trapline.conf")
+	text := "Listen " + busy.Addr().String() + "\nTrapConsole Off\n<VirtualHost *>\nTrapHost On\n</VirtualHost>\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := open(Options{Config: file, Data: t.TempDir(), Logger: slog.New(slog.DiscardHandler), Env: os.LookupEnv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := errors.Join(s.drain(), s.close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	if l, err := s.listen(); err != nil || len(l.skipped) != 1 {
+		t.Fatalf("%v %v", l, err)
+	}
+	_ = busy.Close()
+	s.reload()
+	c, err := net.Dial("tcp", busy.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
 }

@@ -137,7 +137,7 @@ func (w *writer) insert(ctx context.Context, row *row, hours map[hourKey]int64) 
 			return false, fmt.Errorf("insert rule: %w", err)
 		}
 	}
-	if _, err := w.text.ExecContext(ctx, s.Seq, s.URI, s.UserAgent, s.Host, s.Message); err != nil {
+	if _, err := w.text.ExecContext(ctx, s.Seq, searchable(s.URI), s.UserAgent, s.Host, s.Message); err != nil {
 		return false, fmt.Errorf("insert text: %w", err)
 	}
 	hours[hourKey{hourOf(s.Time), sensor, s.Port, uint8(s.Kind)}]++

@@ -88,7 +88,7 @@ func parseFilter(q url.Values) (store.Filter, []error) {
 		}
 		next := f
 		if len(text) > maxValue || d.parse(&next, text) != nil {
-			faults = append(faults, errField{d.Label, brief(60, text), "expected " + d.Example})
+			faults = append(faults, errField{d.Label, brief(60, text), "expected for example " + d.Example})
 			continue
 		}
 		f = next

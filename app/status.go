@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -24,7 +25,18 @@ func (s *Sensor) status() map[string]any {
 	s.routes.mu.Lock()
 	defer s.routes.mu.Unlock()
 	for name, r := range s.routes.open {
-		all["spool "+name] = r.spool.Stats()
+		to := []string{}
+		if r.own {
+			to = append(to, "own console")
+		}
+		for _, f := range r.senders {
+			to = append(to, f.to.Name)
+		}
+		label := "spool to " + cmp.Or(strings.Join(to, ", "), "nobody")
+		if _, taken := all[label]; taken { // what an earlier configuration queued
+			label += " (" + name + ")"
+		}
+		all[label] = r.spool.Stats()
 		for _, f := range r.senders {
 			all["forward to "+f.to.Name] = f.Stats()
 		}

@@ -30,7 +30,8 @@ func (s *Sensor) decide(ctx context.Context, r *audit.Record) error {
 			Origin: "trapline", Scenario: want.Collection + "." + want.Variable,
 			Evidence: []string{r.ID}, Created: now, Until: now.Add(want.For),
 		})
-		if err != nil {
+		// Too many are in force (trapline status counts it): the tag holds here all the same, and the record is kept.
+		if err != nil && !errors.Is(err, decision.ErrFull) {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -164,14 +165,17 @@ func (l *Log) enforce(d *Decision) {
 	c := *d
 	if old := l.byID[l.byKey[keyOf(d)]]; old != nil {
 		l.index.remove(old)
+		l.leaveNet(old)
 		delete(l.byID, old.ID)
 	}
 	if old := l.byID[d.ID]; old != nil {
 		l.index.remove(old)
+		l.leaveNet(old)
 		delete(l.byKey, keyOf(old))
 	}
 	l.byID[c.ID], l.byKey[keyOf(&c)] = &c, c.ID
 	l.index.add(&c)
+	l.joinNet(&c)
 	heap.Push(&l.ends, end{c.Until, c.ID})
 	if len(l.ends.items) > 2*len(l.byID)+1024 { // mostly outdated by extensions
 		l.ends.items = l.ends.items[:0]
@@ -194,6 +198,55 @@ func (l *Log) lift(d *Decision) {
 		delete(l.byKey, keyOf(d))
 	}
 	l.index.remove(d)
+	l.leaveNet(d)
+}
+
+// netOf is the IPv6 /64 in which d names less than the whole.
+func netOf(d *Decision) (netip.Addr, bool) {
+	if !d.Value.Addr().Is6() || d.Value.Bits() <= 64 {
+		return netip.Addr{}, false
+	}
+	p, err := d.Value.Addr().Prefix(64)
+	return p.Addr(), err == nil
+}
+
+func (l *Log) joinNet(d *Decision) {
+	if net, ok := netOf(d); ok {
+		l.nets[net] = append(l.nets[net], d.ID)
+	}
+}
+
+func (l *Log) leaveNet(d *Decision) {
+	net, ok := netOf(d)
+	if !ok {
+		return
+	}
+	if left := slices.DeleteFunc(l.nets[net], func(id string) bool { return id == d.ID }); len(left) > 0 {
+		l.nets[net] = left
+	} else {
+		delete(l.nets, net)
+	}
+}
+
+// thin makes room for d in its /64. mu is held.
+func (l *Log) thin(d *Decision) {
+	net, ok := netOf(d)
+	if !ok || len(l.nets[net]) < l.cfg.MaxPerNet {
+		return
+	}
+	var oldest *Decision
+	same := 0
+	for _, id := range l.nets[net] {
+		if old := l.byID[id]; old != nil && old.Origin == d.Origin {
+			if same++; oldest == nil {
+				oldest = old
+			}
+		}
+	}
+	if same >= l.cfg.MaxPerNet {
+		l.remove(oldest)
+		l.crowded++
+	}
 }
 
 // past is one change that the stream can still hand out.

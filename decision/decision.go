@@ -74,6 +74,9 @@ type Config struct {
 	// MaxDecisions is how many may be in force; 1,000,000 when 0. Past it a ban
 	// takes the place of a watch that ends soon, and nothing takes the place of a ban.
 	MaxDecisions int
+	// MaxPerNet is how many single addresses of one IPv6 /64 may have decisions of one Origin; 256 when 0. Past it a new
+	// one takes the place of the oldest: whoever has a /64 has 2^64 addresses, and must not fill the log with them.
+	MaxPerNet int
 	// History is how many changes are kept for cursors that lag behind; 100,000 when 0.
 	History int
 	// CompactBytes is how far the log may grow before a snapshot replaces it; 16 MiB when 0.
@@ -91,16 +94,18 @@ type Log struct {
 	faults []durable.Fault
 
 	mu      sync.RWMutex
-	byID    map[string]*Decision // mu; decisions in it are never changed, only replaced
-	byKey   map[key]string       // mu; id of the decision with that value, type and scenario
-	index   index                // mu
-	ends    endHeap              // mu; ids by their end, some outdated
-	history []past               // mu; the newest changes, in order of their cursors
-	cursor  uint64               // mu; of the newest change
-	changed chan struct{}        // mu; closed and replaced when readers of the stream may see more
-	broken  bool                 // mu; the disk takes nothing more: the stream no longer waits for it
-	expired uint64               // mu
-	crowded uint64               // mu; watches that made room for bans
+	byID    map[string]*Decision    // mu; decisions in it are never changed, only replaced
+	byKey   map[key]string          // mu; id of the decision with that value, type and scenario
+	index   index                   // mu
+	nets    map[netip.Addr][]string // mu; ids of decisions on single addresses, by their IPv6 /64, oldest first
+	ends    endHeap                 // mu; ids by their end, some outdated
+	history []past                  // mu; the newest changes, in order of their cursors
+	cursor  uint64                  // mu; of the newest change
+	changed chan struct{}           // mu; closed and replaced when readers of the stream may see more
+	broken  bool                    // mu; the disk takes nothing more: the stream no longer waits for it
+	expired uint64                  // mu
+	crowded uint64                  // mu; decisions that made room for others
+	refused uint64                  // mu; decisions that found no room
 }
 
 // key is what makes two decisions the same one.
@@ -121,9 +126,10 @@ func Open(cfg Config) (*Log, error) {
 		cfg.Now = time.Now
 	}
 	cfg.MaxDecisions = orDefault(cfg.MaxDecisions, 1_000_000)
+	cfg.MaxPerNet = orDefault(cfg.MaxPerNet, 256)
 	cfg.History = orDefault(cfg.History, 100_000)
 	cfg.CompactBytes = int64(orDefault(int(cfg.CompactBytes), 16<<20))
-	l := &Log{cfg: cfg, byID: make(map[string]*Decision), byKey: make(map[key]string), changed: make(chan struct{})}
+	l := &Log{cfg: cfg, byID: make(map[string]*Decision), byKey: make(map[key]string), nets: make(map[netip.Addr][]string), changed: make(chan struct{})}
 	if cfg.Dir == "" {
 		return l, nil
 	}
@@ -174,7 +180,11 @@ func (l *Log) Add(ctx context.Context, d Decision) (Decision, error) {
 	l.mu.Lock()
 	l.expire(now)
 	changed, isNew := l.merge(&d, now)
+	if isNew {
+		l.thin(&d)
+	}
 	if isNew && len(l.byID) >= l.cfg.MaxDecisions && !l.makeRoom(&d, now) {
+		l.refused++
 		l.mu.Unlock()
 		return Decision{}, fmt.Errorf("add decision for %s: %w", d.Value, ErrFull)
 	}
@@ -306,12 +316,13 @@ func (f Filter) picks(d *Decision) bool {
 		(!f.Within.IsValid() || f.Within.Bits() <= d.Value.Bits() && f.Within.Contains(d.Value.Addr()))
 }
 
-// Stats is what a Log holds. Expired and Crowded count since Open.
+// Stats is what a Log holds. Expired, Crowded and Refused count since Open.
 type Stats struct {
 	Decisions int // in force, or ended a moment ago
 	Cursor    uint64
 	Expired   uint64
-	Crowded   uint64 // watches that made room for bans
+	Crowded   uint64 // decisions that made room: watches for bans, the oldest of an IPv6 /64 for its newest
+	Refused   uint64 // decisions that found MaxDecisions in force
 	Faults    int
 	Log       durable.Stats
 }
@@ -319,7 +330,7 @@ type Stats struct {
 // Stats returns the numbers of now.
 func (l *Log) Stats() Stats {
 	l.mu.RLock()
-	st := Stats{Decisions: len(l.byID), Cursor: l.cursor, Expired: l.expired, Crowded: l.crowded, Faults: len(l.faults)}
+	st := Stats{Decisions: len(l.byID), Cursor: l.cursor, Expired: l.expired, Crowded: l.crowded, Refused: l.refused, Faults: len(l.faults)}
 	l.mu.RUnlock()
 	if l.disk != nil {
 		st.Log = l.disk.Stats()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -345,5 +346,49 @@ func TestIndexIsExact(t *testing.T) {
 		if ok != (bits >= 0) || ok && got.Value.Bits() != bits {
 			t.Fatalf("Active(%s) = %v, %v; want /%d", a, got.Value, ok, bits)
 		}
+	}
+}
+
+// TestOneNetworkCannotFillTheLog: the holder of an IPv6 /64 comes from ever new addresses.
+func TestOneNetworkCannotFillTheLog(t *testing.T) {
+	dir := t.TempDir()
+	l, _ := open(t, Config{Dir: dir, MaxDecisions: 30, MaxPerNet: 8})
+	feed := ban("2001:db8::ffff/128", time.Hour)
+	feed.Origin = "feed"
+	add(t, l, feed)
+	for i := range 200 {
+		add(t, l, ban(fmt.Sprintf("2001:db8::%x/128", i+1), time.Hour))
+		add(t, l, ban("2001:db8:1::/64", time.Hour+time.Duration(i)*time.Minute)) // extended again and again
+	}
+	add(t, l, ban("192.0.2.1/32", time.Hour))
+	check := func(l *Log) {
+		t.Helper()
+		if st := l.Stats(); st.Decisions != 8+3 {
+			t.Errorf("%+v", st)
+		}
+		for addr, want := range map[string]bool{"2001:db8::c8": true, "2001:db8::c1": true, "2001:db8::c0": false, "2001:db8::ffff": true, "192.0.2.1": true, "2001:db8:1::5": true} {
+			if _, ok := l.Active(netip.MustParseAddr(addr), t0); ok != want {
+				t.Errorf("%s: %t", addr, ok)
+			}
+		}
+	}
+	check(l)
+	if l.Stats().Crowded != 192 {
+		t.Errorf("%+v", l.Stats())
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, _ := open(t, Config{Dir: dir, MaxDecisions: 30, MaxPerNet: 8})
+	check(again)
+	for net, ids := range again.nets {
+		for _, id := range slices.Clone(ids) {
+			if err := again.Delete(context.Background(), id); err != nil {
+				t.Errorf("%s %s: %v", net, id, err)
+			}
+		}
+	}
+	if len(again.nets) != 0 {
+		t.Errorf("%v left", again.nets)
 	}
 }

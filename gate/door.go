@@ -116,7 +116,9 @@ func (d *door) admit(raw net.Conn) {
 		return
 	}
 	peer := networkOf(c.peer.Addr())
-	if !proxied && !d.enter(peer) {
+	// Everybody comes through a proxy that the configuration names: its handshakes are not one client's.
+	limited := !proxied && proxyKind(&t.config.HostFor(c.local, "").RemoteIP, c.peer.Addr()) == stranger
+	if limited && !d.enter(peer) {
 		d.gate.stats.tlsErrors.Add(1)
 		_ = raw.Close()
 		return
@@ -133,7 +135,7 @@ func (d *door) admit(raw net.Conn) {
 				_ = raw.Close()
 			}
 			<-d.slots
-			if !proxied {
+			if limited {
 				d.leave(peer)
 			}
 		}()

@@ -121,6 +121,6 @@ func hostTitle(conf *config.Config, h *config.Host) string {
 
 func printWarnings(out io.Writer, warnings []seclang.Warning) {
 	for _, w := range warnings {
-		fmt.Fprintln(out, "warning:", w)
+		fmt.Fprintln(out, "warning:", visible(w.String()))
 	}
 }

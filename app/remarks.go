@@ -36,7 +36,24 @@ func remarks(l *loaded) []seclang.Warning {
 			warn(p.File, p.Line, "SSLEngine", "port 443 speaks plain HTTP: no <VirtualHost *:443> says SSLEngine On")
 		}
 	}
+	for _, d := range l.conf.Trap.Decisions {
+		if !setsVariable(used, d.Collection+"."+d.Variable) {
+			warn(d.File, d.Line, "TrapDecision", "TrapDecision: no rule sets %s.%s, so this decision never comes", d.Collection, d.Variable)
+		}
+	}
 	return unique(out)
+}
+
+// setsVariable says whether a rule of the hosts may set a collection's variable.
+// Scripts may set any.
+func setsVariable(hosts []*config.Host, variable string) bool {
+	return slices.ContainsFunc(hosts, func(h *config.Host) bool {
+		return slices.ContainsFunc(h.Sec, func(d seclang.Directive) bool {
+			text := strings.ToLower(d.Raw)
+			return strings.Contains(text, variable) && strings.Contains(text, "setvar") || strings.Contains(text, ".lua") ||
+				strings.Contains(text, "setvar:ip.%{") || strings.Contains(text, "setvar:'ip.%{")
+		})
+	})
 }
 
 // hints are what only Check says: a configuration without ports or traps, which

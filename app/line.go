@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/trapline/trapline/audit"
 	"github.com/trapline/trapline/collection"
@@ -15,7 +16,7 @@ import (
 // and the decision log at its own pace, so nothing behind this line delays a request.
 func (s *Sensor) handle(ctx context.Context, h *host, r *audit.Record, tag collection.Ticket) error {
 	r.Host, r.Honeytrap = h.name, h.honeytrap
-	spooled := h.route.queue(r.ID, audit.AppendNative(nil, whole(r)))
+	spooled := h.route.queue(r.ID, audit.AppendNative(nil, fitting(whole(r))))
 	spooled.Begin() // its fsync runs beside the tag's
 	var errs []error
 	if err := errors.Join(tag.Wait(ctx), spooled.Wait(ctx)); err != nil {
@@ -46,4 +47,22 @@ func whole(r *audit.Record) *audit.Record {
 	full := *r
 	full.Parts = audit.NativeParts
 	return &full
+}
+
+// maxBody is what of each body goes to a console. Spools and consoles take entries of 8 MiB; one
+// that they refuse would be lost as a whole. The audit log of the host itself has all of it.
+const maxBody = 2 << 20
+
+// fitting is the record with bodies that a console takes.
+func fitting(r *audit.Record) *audit.Record {
+	if max(len(r.RequestBody), len(r.FakeBody), len(r.ResponseBody)) <= maxBody {
+		return r
+	}
+	cut := *r
+	for _, body := range []*[]byte{&cut.RequestBody, &cut.FakeBody, &cut.ResponseBody} {
+		*body = (*body)[:min(len(*body), maxBody)]
+	}
+	note := audit.Field{Name: "Trap-Note", Value: fmt.Sprintf("cut: %d bytes of a body kept", maxBody)}
+	cut.Trailer = append(slices.Clone(r.Trailer), note)
+	return &cut
 }

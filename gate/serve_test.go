@@ -334,7 +334,7 @@ func TestSlowDownload(t *testing.T) {
 	for began := time.Now(); ; {
 		n, err := c.Read(buf)
 		got += int64(n)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log" //nolint:depguard // only to quiet the standard library's own
 	"log/slog"
 	"os"
 	"os/signal"

@@ -70,7 +70,25 @@ func (s *logSet) run(ctx context.Context) {
 	}
 	s.mu.Unlock()
 	<-ctx.Done()
+	// A program that does not read must not keep the process from ending.
+	t := time.AfterFunc(logGrace, s.abort)
+	defer t.Stop()
 	s.wg.Wait()
+}
+
+// logGrace is how long logs may take to write what waits for them when the gate stops.
+const logGrace = 3 * time.Second
+
+// abort ends writes that hang; what waits behind them is lost and counted.
+func (s *logSet) abort() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range s.sinks {
+		k.aborted.Store(true)
+		if out := k.current.Load(); out != nil {
+			_ = (*out).Close()
+		}
+	}
 }
 
 func (s *logSet) close() error {
@@ -94,6 +112,9 @@ type sink struct {
 	out     io.WriteCloser
 	program *exec.Cmd
 	retry   time.Time // not before this time after a failure
+
+	current atomic.Pointer[io.WriteCloser] // out, for abort
+	aborted atomic.Bool
 }
 
 // write queues a line; a full queue loses it, counted.
@@ -127,6 +148,10 @@ func (k *sink) drain() {
 
 // batch writes a line and all that wait behind it.
 func (k *sink) batch(line []byte) {
+	if k.aborted.Load() {
+		k.lost.Add(1 + int64(len(k.lines)))
+		return
+	}
 	if k.reopen.Swap(false) || k.out == nil {
 		if err := k.restart(); err != nil {
 			k.lost.Add(1)
@@ -166,8 +191,11 @@ func (k *sink) restart() error {
 	if err != nil {
 		k.out = nil
 		k.log.Error("access log cannot be opened", "target", k.target, "error", err)
+		return err
 	}
-	return err
+	out := k.out
+	k.current.Store(&out)
+	return nil
 }
 
 func (k *sink) close() error {
@@ -175,12 +203,20 @@ func (k *sink) close() error {
 		return nil
 	}
 	err := k.out.Close()
+	if k.aborted.Load() {
+		err = nil // abort has closed it
+	}
+	k.current.Store(nil)
 	k.out = nil
 	if k.program != nil {
 		program := k.program
 		k.program = nil
 		// Its input has ended; give it a moment to write what it holds.
-		t := time.AfterFunc(5*time.Second, func() { _ = program.Process.Kill() })
+		patience := 5 * time.Second
+		if k.aborted.Load() {
+			patience = 0
+		}
+		t := time.AfterFunc(patience, func() { _ = program.Process.Kill() })
 		_ = program.Wait()
 		t.Stop()
 	}

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -20,9 +21,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/trapline/trapline/config"
 )
 
 // pemPair writes a certificate for a name and its key.
@@ -365,5 +369,36 @@ func TestSlowDownload(t *testing.T) {
 	})
 	if d := time.Since(began); d < 500*time.Millisecond {
 		t.Errorf("cut after %v", d)
+	}
+}
+
+// TestStopWithHungLogProgram: a program behind CustomLog that does not read must not keep the gate from stopping.
+func TestStopWithHungLogProgram(t *testing.T) {
+	if _, err := os.Stat("/bin/sleep"); err != nil {
+		t.Skip("no /bin/sleep here")
+	}
+	var lost atomic.Int64
+	s := newLogSet(slog.New(slog.DiscardHandler), &lost)
+	const target = "|/bin/sleep 100"
+	if _, err := s.open(config.CustomLog{Target: target}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		s.run(ctx)
+		close(ended)
+	}()
+	for range 1000 {
+		s.sinks[target].write(make([]byte, 1000))
+	}
+	cancel()
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the logs do not stop")
+	}
+	if err := s.close(); err != nil || lost.Load() == 0 {
+		t.Errorf("%v, %d lost", err, lost.Load())
 	}
 }

@@ -246,6 +246,22 @@ func TestPipeNeverBlocks(t *testing.T) {
 	w.Close()
 }
 
+// TestCloseWithHungScript: the shell is killed, but what it runs holds the pipes on.
+func TestCloseWithHungScript(t *testing.T) {
+	w, err := Open(Config{Log: "|$sleep 60; true"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2000 {
+		w.Write(t.Context(), record("a"))
+	}
+	start := time.Now()
+	w.Close()
+	if d := time.Since(start); d > 15*time.Second {
+		t.Errorf("Close took %v", d)
+	}
+}
+
 // TestPipeRestart: a program that ends is started again and gets the lines that follow.
 func TestPipeRestart(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")

@@ -107,6 +107,7 @@ func (p *pipe) start() (*exec.Cmd, io.WriteCloser, error) {
 	}
 	out := &programLog{log: p.log.With("program", p.args[0])}
 	cmd.Stdout, cmd.Stderr = out, out
+	cmd.WaitDelay = time.Second // a child of it may hold the pipes, its standard input among them, when it has ended
 	if err := cmd.Start(); err != nil {
 		return nil, nil, err
 	}

@@ -162,7 +162,7 @@ func isSimpleRequest(line []byte) bool {
 		return true
 	}
 	rest := bytes.TrimLeft(line[i:], " \t")
-	return bytes.IndexAny(rest, " \t") < 0 && !bytes.HasPrefix(rest, []byte("HTTP/"))
+	return !bytes.ContainsAny(rest, " \t") && !bytes.HasPrefix(rest, []byte("HTTP/"))
 }
 
 func isEmptyLine(line []byte) bool {

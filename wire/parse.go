@@ -1,6 +1,9 @@
 package wire
 
-import "strings"
+import (
+	"net/http"
+	"strings"
+)
 
 // ParseHead parses a head as it came: request line and header lines, with or
 // without the final empty line. It keeps raw (without that line) in the Head.
@@ -94,7 +97,7 @@ func (h *Head) judgeTarget() {
 	scheme, _, absolute := strings.Cut(t, "://")
 	switch {
 	case strings.IndexByte(t, '#') >= 0:
-	case h.Method == "CONNECT":
+	case h.Method == http.MethodConnect:
 		host, port, ok := cutLast(t, ':')
 		if _, number := parseLength(port); ok && number && host != "" {
 			return
@@ -117,7 +120,7 @@ func (h *Head) judgeProto() {
 	case p == "HTTP/1.1", p == "HTTP/1.0":
 	case p == "":
 		h.fault(FaultNoProtocol)
-		if h.Method != "GET" {
+		if h.Method != http.MethodGet {
 			h.fault(FaultRequestLine)
 		}
 	case len(p) == 8 && p[:5] == "HTTP/" && isDigit(p[5]) && p[6] == '.' && isDigit(p[7]):
@@ -224,7 +227,7 @@ func (h *Head) judgeFraming() {
 			f.Expect100 = equalFold(value, "100-continue") && h.Proto != "HTTP/1.0"
 		}
 	}
-	if _, ok := h.Get("upgrade"); (ok && upgrade) || h.Method == "CONNECT" {
+	if _, ok := h.Get("upgrade"); (ok && upgrade) || h.Method == http.MethodConnect {
 		f.Upgrade = true
 	}
 	if codings && f.ContentLength >= 0 {

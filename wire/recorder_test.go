@@ -5,7 +5,7 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"reflect"
@@ -63,7 +63,7 @@ func serveScript(t *testing.T, in []byte, piece int, readBody bool) (taken [][]b
 	c := &scripted{in: bytes.NewReader(in), piece: piece, done: make(chan struct{})}
 	rec := NewRecorder(c, 64<<10)
 	srv := &http.Server{
-		ErrorLog:                     log.New(io.Discard, "", 0),
+		ErrorLog:                     slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 		DisableGeneralOptionsHandler: true,
 		MaxHeaderBytes:               32 << 10,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {

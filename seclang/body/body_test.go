@@ -39,7 +39,7 @@ func TestForm(t *testing.T) {
 			t.Errorf("%q: %q %v %q", tt.in, got, r.InvalidEncoding, r.Error)
 		}
 		for _, a := range r.Args {
-			if strings.IndexAny(tt.in, "%+") < 0 && tt.in[a.Offset:a.Offset+len(a.Value)] != a.Value {
+			if !strings.ContainsAny(tt.in, "%+") && tt.in[a.Offset:a.Offset+len(a.Value)] != a.Value {
 				t.Errorf("%q: offset of %q is %d", tt.in, a.Name, a.Offset)
 			}
 		}

@@ -408,7 +408,7 @@ func (p *parser) hexByte() (byte, error) {
 	for n := 0; n < 2 && p.pos < len(p.src); n++ {
 		d, err := strconv.ParseUint(p.src[p.pos:p.pos+1], 16, 8)
 		if err != nil {
-			break
+			return byte(v), nil //nolint:nilerr // what is no digit ends the number: it is the next character of the pattern
 		}
 		v = v*16 + int(d)
 		p.pos++

@@ -36,8 +36,17 @@ func TestGeoDat(t *testing.T) {
 	}
 	defer g.Close()
 	want := []Field{
-		{"COUNTRY_CODE", "US"}, {"COUNTRY_CODE3", "USA"}, {"COUNTRY_NAME", "United States"}, {"COUNTRY_CONTINENT", "NA"}, {"REGION", "CA"},
-		{"CITY", "El Segundo"}, {"POSTAL_CODE", "90245"}, {"LATITUDE", "33.916401"}, {"LONGITUDE", "-118.403999"}, {"DMA_CODE", "803"}, {"AREA_CODE", "310"},
+		{"COUNTRY_CODE", "US"},
+		{"COUNTRY_CODE3", "USA"},
+		{"COUNTRY_NAME", "United States"},
+		{"COUNTRY_CONTINENT", "NA"},
+		{"REGION", "CA"},
+		{"CITY", "El Segundo"},
+		{"POSTAL_CODE", "90245"},
+		{"LATITUDE", "33.916401"},
+		{"LONGITUDE", "-118.403999"},
+		{"DMA_CODE", "803"},
+		{"AREA_CODE", "310"},
 	}
 	if got, ok := g.Lookup(netip.MustParseAddr("200.1.2.3")); !ok || !slices.Equal(got, want) {
 		t.Errorf("%v %q", ok, got)

@@ -186,8 +186,17 @@ func TestGeo(t *testing.T) {
 	defer g.Close()
 	got, ok := g.Lookup(netip.MustParseAddr("200.249.12.31"))
 	want := []Field{
-		{"COUNTRY_CODE", "BR"}, {"COUNTRY_CODE3", "BRA"}, {"COUNTRY_NAME", "Brazil"}, {"COUNTRY_CONTINENT", "South America"}, {"REGION", ""},
-		{"CITY", "Recife"}, {"POSTAL_CODE", "50040090"}, {"LATITUDE", "-8.051502"}, {"LONGITUDE", "-34.874919"}, {"DMA_CODE", "0"}, {"AREA_CODE", "0"},
+		{"COUNTRY_CODE", "BR"},
+		{"COUNTRY_CODE3", "BRA"},
+		{"COUNTRY_NAME", "Brazil"},
+		{"COUNTRY_CONTINENT", "South America"},
+		{"REGION", ""},
+		{"CITY", "Recife"},
+		{"POSTAL_CODE", "50040090"},
+		{"LATITUDE", "-8.051502"},
+		{"LONGITUDE", "-34.874919"},
+		{"DMA_CODE", "0"},
+		{"AREA_CODE", "0"},
 	}
 	if !ok || !slices.Equal(got, want) {
 		t.Errorf("%v, %q", ok, got)

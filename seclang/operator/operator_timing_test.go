@@ -11,11 +11,25 @@ import (
 func BenchmarkMatch(b *testing.B) {
 	prose := strings.Repeat("please leave the parcel with the neighbours on the second floor. ", 4)[:256]
 	for _, c := range []struct{ name, arg, in string }{
-		{"beginsWith", "GET", prose}, {"contains", "nothing", prose}, {"containsWord", "thing", prose}, {"streq", "x", prose}, {"within", "GET POST", prose},
-		{"eq", "5", "17"}, {"rx", `(?i)union\s+select`, prose}, {"rx", `^(8000|8080|8888)$`, "8090"}, {"rx", `(?<!x)zz`, prose},
-		{"pm", "nikto sqlmap nessus w3af", prose}, {"ipMatch", "10.0.0.0/8,192.168.0.0/16,2001:db8::/32", "203.0.113.7"},
-		{"detectSQLi", "", prose}, {"detectSQLi", "", "johanna"}, {"detectXSS", "", prose}, {"detectXSS", "", "johanna"},
-		{"validateByteRange", "1-255", prose}, {"validateUrlEncoding", "", prose}, {"validateUtf8Encoding", "", prose}, {"verifyCC", `\d{13,16}`, prose},
+		{"beginsWith", "GET", prose},
+		{"contains", "nothing", prose},
+		{"containsWord", "thing", prose},
+		{"streq", "x", prose},
+		{"within", "GET POST", prose},
+		{"eq", "5", "17"},
+		{"rx", `(?i)union\s+select`, prose},
+		{"rx", `^(8000|8080|8888)$`, "8090"},
+		{"rx", `(?<!x)zz`, prose},
+		{"pm", "nikto sqlmap nessus w3af", prose},
+		{"ipMatch", "10.0.0.0/8,192.168.0.0/16,2001:db8::/32", "203.0.113.7"},
+		{"detectSQLi", "", prose},
+		{"detectSQLi", "", "johanna"},
+		{"detectXSS", "", prose},
+		{"detectXSS", "", "johanna"},
+		{"validateByteRange", "1-255", prose},
+		{"validateUrlEncoding", "", prose},
+		{"validateUtf8Encoding", "", prose},
+		{"verifyCC", `\d{13,16}`, prose},
 	} {
 		o, err := New(c.name, c.arg, Env{})
 		if err != nil {

@@ -127,8 +127,10 @@ func address(i int) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, byte(16 + i>>16), byte(i >> 8), byte(i)})
 }
 
-var perSecond = regexp.MustCompile(`Requests/sec:\s+([\d.]+)`)
-var total = regexp.MustCompile(`(\d+) requests in`)
+var (
+	perSecond = regexp.MustCompile(`Requests/sec:\s+([\d.]+)`)
+	total     = regexp.MustCompile(`(\d+) requests in`)
+)
 
 // load runs wrk and reports requests per second and CPU microseconds per request.
 func load(b *testing.B, s server, port int) {

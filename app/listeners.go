@@ -19,9 +19,9 @@ type listeners struct {
 	servers []*http.Server
 }
 
-// listen opens every port of the settings. A busy trap port is skipped with a
-// line that says so: the others still catch scanners. A busy port of the real
-// site or the console is an error: without them the owner has nothing.
+// listen opens every port of the settings. A busy trap port, or console port, is
+// skipped with a line that says so: the rest does its work without it. A busy port of the
+// real site is an error: without it the owner has nothing.
 func (s *Sensor) listen() (listening, error) {
 	var l listening
 	s.listeners.open = map[string]net.Listener{}
@@ -43,7 +43,11 @@ func (s *Sensor) listen() (listening, error) {
 		return l, nil
 	}
 	var err error
-	l.console, err = s.serveConsole(s.settings.Load().conf.Trap.Console)
+	if l.console, err = s.serveConsole(s.settings.Load().conf.Trap.Console); err != nil && len(l.sites)+len(l.traps) > 0 {
+		// The site and the traps do their work without it, and every record is kept.
+		l.skipped = append(l.skipped, fmt.Sprintf("the console is skipped: %v; its events are kept: trapline events", err))
+		err = nil
+	}
 	return l, err
 }
 

@@ -3,6 +3,8 @@
 package seclang_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"net/url"
 	"slices"
@@ -21,8 +23,8 @@ SecRequestBodyAccess On
 SecAction "id:900000,phase:1,pass,t:none,nolog,setvar:tx.blocking_paranoia_level=4,setvar:tx.detection_paranoia_level=4"
 `
 
-// TestAgainstCoraza gives the attack strings of the CRS tests, as they are and mutated, to CRS at paranoia level 4 in
-// both engines: the same rules must match.
+// TestAgainstCoraza gives the attack strings of the CRS tests, as they are and mutated, in every place of a request to
+// CRS at paranoia level 4 in both engines: the same rules must match.
 func TestAgainstCoraza(t *testing.T) {
 	ours := crs4(t, detection)
 	waf, err := coraza.NewWAF(coraza.NewWAFConfig().WithRootFS(coreruleset.FS).WithDirectives(
@@ -30,12 +32,24 @@ func TestAgainstCoraza(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for i, place := range placements() {
+		t.Run(place.name, func(t *testing.T) {
+			texts := attackTexts(1500)
+			if i > 0 {
+				texts = texts[:600]
+			}
+			compareWithCoraza(t, ours, waf, place, texts)
+		})
+	}
+}
+
+func compareWithCoraza(t *testing.T, ours *seclang.Engine, waf coraza.WAF, place placement, texts []string) {
 	known := knownDifferences()
-	texts := attackTexts(1500)
-	different := 0
+	different, matched := 0, 0
 	for _, s := range texts {
-		r := benchRequest{method: "GET", uri: "/?a=" + url.QueryEscape(s), headers: commonHeaders()}
+		r := place.request(s)
 		a, c := ourIDs(ours, &r), corazaIDs(waf, &r)
+		matched += len(a)
 		for _, id := range slices.Sorted(maps.Keys(a)) {
 			if !c[id] && known[id] == "" {
 				different++
@@ -52,7 +66,43 @@ func TestAgainstCoraza(t *testing.T) {
 			t.Fatal("and so on")
 		}
 	}
-	t.Logf("%d texts", len(texts))
+	t.Logf("%d texts, %d matches", len(texts), matched)
+}
+
+// placement is a place of a request where a client may put a text.
+type placement struct {
+	name    string
+	request func(s string) benchRequest
+}
+
+func placements() []placement {
+	return []placement{
+		{"argument", func(s string) benchRequest {
+			return benchRequest{method: "GET", uri: "/?a=" + url.QueryEscape(s), headers: commonHeaders()}
+		}},
+		{"path", func(s string) benchRequest {
+			return benchRequest{method: "GET", uri: "/" + url.PathEscape(s), headers: commonHeaders()}
+		}},
+		{"header", func(s string) benchRequest {
+			return benchRequest{method: "GET", uri: "/", headers: commonHeaders([2]string{"X-Note", s})}
+		}},
+		{"cookie", func(s string) benchRequest {
+			return benchRequest{method: "GET", uri: "/", headers: append(commonHeaders()[:6], [2]string{"Cookie", "c=" + s})}
+		}},
+		{"form", func(s string) benchRequest {
+			return benchRequest{
+				method: "POST", uri: "/", body: []byte("x=1&" + url.QueryEscape(s) + "=y&z=" + url.QueryEscape(s)),
+				headers: commonHeaders([2]string{"Content-Type", "application/x-www-form-urlencoded"}),
+			}
+		}},
+		{"json", func(s string) benchRequest {
+			text, _ := json.Marshal(s)
+			return benchRequest{
+				method: "POST", uri: "/", body: []byte(`{"x":[1,` + string(text) + `],"y":{"z":null}}`),
+				headers: commonHeaders([2]string{"Content-Type", "application/json"}),
+			}
+		}},
+	}
 }
 
 // knownDifferences are rules on which the two engines differ, each with the reason.
@@ -70,7 +120,11 @@ func ourIDs(e *seclang.Engine, r *benchRequest) map[int]bool {
 	for _, h := range r.headers {
 		tx.AddRequestHeader(h[0], h[1])
 	}
+	if r.body != nil {
+		tx.AddRequestHeader("Content-Length", fmt.Sprint(len(r.body)))
+	}
 	tx.RequestHeaders()
+	tx.WriteRequestBody(r.body)
 	tx.RequestBody()
 	var rec audit.Record
 	tx.Fill(&rec)
@@ -91,8 +145,12 @@ func corazaIDs(waf coraza.WAF, r *benchRequest) map[int]bool {
 	for _, h := range r.headers {
 		tx.AddRequestHeader(h[0], h[1])
 	}
+	if r.body != nil {
+		tx.AddRequestHeader("Content-Length", fmt.Sprint(len(r.body)))
+	}
 	tx.SetServerName("shop.example.com")
 	tx.ProcessRequestHeaders()
+	_, _, _ = tx.WriteRequestBody(r.body)
 	_, _ = tx.ProcessRequestBody()
 	m := map[int]bool{}
 	for _, x := range tx.MatchedRules() {

@@ -58,7 +58,7 @@ const manyRules = 40
 func printHosts(out io.Writer, l *loaded, all bool) {
 	var lists []string
 	titles := map[string][]string{}
-	for _, h := range usedHosts(l.conf) {
+	for _, h := range everyHost(l.conf) {
 		text := ruleList(l.engines[h], all)
 		if titles[text] == nil {
 			lists = append(lists, text)

@@ -6,8 +6,6 @@ import (
 	"io"
 	"net/netip"
 	"net/url"
-	"os"
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -20,11 +18,20 @@ import (
 // Question is one request to be explained.
 type Question struct {
 	File, Method, URL string
-	Headers           []string                         // "Name: value"
-	Body              string                           // "@file" reads a file
+	Proto             string                           // "HTTP/1.1"
+	Headers           []string                         // "Name: value", in order
+	Body              []byte                           // nil: none
 	From              string                           // the client's address
 	Tags              []string                         // "ip.malicious_client=1": set before the request
+	Response          Response                         // what the site would answer
 	Env               func(name string) (string, bool) // answers ${NAME} of the configuration
+}
+
+// Response is the answer that phases 3 and 4 look at.
+type Response struct {
+	Status  int
+	Headers []string // "Name: value"; text/html unless they name a type
+	Body    []byte
 }
 
 // Explain runs one request through the rules of the host that would answer it
@@ -65,16 +72,12 @@ func Explain(out io.Writer, q Question) (err error) {
 		kind = "honeytrap"
 	}
 	fmt.Fprintf(out, "%s (%s), client %s\n", hostTitle(conf, h), kind, client)
-	body, err := bodyOf(q.Body)
-	if err != nil {
-		return err
-	}
 	return explain(out, engine, h, seclang.Conn{
 		Peer: netip.AddrPortFrom(client, 40000), Client: netip.AddrPortFrom(client, 40000), Server: local, ServerName: h.Name, Time: time.Now(),
-	}, head, body)
+	}, head, q)
 }
 
-func explain(out io.Writer, engine *seclang.Engine, h *config.Host, conn seclang.Conn, head, body []byte) error {
+func explain(out io.Writer, engine *seclang.Engine, h *config.Host, conn seclang.Conn, head []byte, q Question) error {
 	if h.Honeytrap && h.TagConnect && engine.TagsOnConnect() {
 		engine.Touch(conn)
 		fmt.Fprintln(out, "connect  the completed handshake is a touch: rules that hold for a bare connection have set their tags")
@@ -83,7 +86,7 @@ func explain(out io.Writer, engine *seclang.Engine, h *config.Host, conn seclang
 	defer tx.Close()
 	t := &tracer{out: out}
 	tx.Trace(t.step)
-	runPhases(tx, head, body)
+	runPhases(tx, head, q)
 	if i := tx.Interruption(); i != nil {
 		fmt.Fprintf(out, "verdict: %s, status %d, by rule %d in phase %d\n", i.Action, i.Status, i.RuleID, i.Phase)
 		return nil
@@ -126,25 +129,38 @@ func (t *tracer) step(s seclang.Step) {
 	}
 }
 
-// runPhases takes the request through all phases, with an empty 200 as answer when nothing intercepts.
-func runPhases(tx *seclang.Transaction, head, body []byte) {
+// runPhases takes the request through all phases, and the answer too when nothing intercepts.
+func runPhases(tx *seclang.Transaction, head []byte, q Question) {
 	defer tx.Logging()
 	tx.RequestHead(head)
 	if tx.RequestHeaders() != nil {
 		return
 	}
-	if len(body) > 0 {
-		if _, i := tx.WriteRequestBody(body); i != nil {
+	if len(q.Body) > 0 {
+		if _, i := tx.WriteRequestBody(q.Body); i != nil {
 			return
 		}
 	}
 	if tx.RequestBody() != nil {
 		return
 	}
-	tx.ResponseLine(200, "HTTP/1.1")
-	tx.AddResponseHeader("Content-Type", "text/html")
+	tx.ResponseLine(q.Response.Status, "HTTP/1.1")
+	typed := false
+	for _, h := range q.Response.Headers {
+		name, value, _ := strings.Cut(h, ":")
+		typed = typed || strings.EqualFold(strings.TrimSpace(name), "Content-Type")
+		tx.AddResponseHeader(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	if !typed {
+		tx.AddResponseHeader("Content-Type", "text/html")
+	}
 	if tx.ResponseHeaders() != nil {
 		return
+	}
+	if len(q.Response.Body) > 0 && tx.WantsResponseBody() {
+		if _, i := tx.WriteResponseBody(q.Response.Body); i != nil {
+			return
+		}
 	}
 	tx.ResponseBody()
 }
@@ -164,6 +180,8 @@ func request(conf *config.Config, q Question) (head []byte, local netip.AddrPort
 		port = "80"
 	case len(conf.Listen) > 0: // a path alone: the first port of the real site
 		port = strconv.Itoa(int(firstSite(conf)))
+	default: // rules alone
+		port = "80"
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
@@ -175,7 +193,7 @@ func request(conf *config.Config, q Question) (head []byte, local netip.AddrPort
 		target = "/"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\n", q.Method, target)
+	fmt.Fprintf(&b, "%s %s %s\r\n", q.Method, target, q.Proto)
 	given := map[string]bool{}
 	for _, h := range q.Headers {
 		n, v, ok := strings.Cut(h, ":")
@@ -190,15 +208,8 @@ func request(conf *config.Config, q Question) (head []byte, local netip.AddrPort
 			fmt.Fprintf(&b, "%s: %s\r\n", h.name, h.value)
 		}
 	}
-	if q.Body != "" {
-		body, err := bodyOf(q.Body)
-		if err != nil {
-			return nil, local, "", err
-		}
-		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(body))
-		if !given["content-type"] {
-			b.WriteString("Content-Type: application/x-www-form-urlencoded\r\n")
-		}
+	if q.Body != nil && !given["content-length"] {
+		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(q.Body))
 	}
 	return []byte(b.String()), netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(number)), name, nil
 }
@@ -211,13 +222,6 @@ func firstSite(conf *config.Config) uint16 {
 		}
 	}
 	return conf.Listen[0].Port
-}
-
-func bodyOf(data string) ([]byte, error) {
-	if file, ok := strings.CutPrefix(data, "@"); ok {
-		return os.ReadFile(path.Clean(file))
-	}
-	return []byte(data), nil
 }
 
 // setTags fills the client's collections before the request.

@@ -31,13 +31,14 @@ func load(opt Options) (*config.Config, []config.Warning, error) {
 	return config.Load(opt.Config, options)
 }
 
-// compile compiles the rules of every host that a port reaches. Without
-// collections (trapline check) nothing is opened or made.
+// compile compiles the rules of every host, also of those that no port reaches:
+// a file may hold rules alone, and a mistake is a mistake before its port is open.
+// Without collections (trapline check) nothing is opened or made.
 func compile(conf *config.Config, warnings []config.Warning, collections *collection.Store) (*loaded, error) {
 	c := &compiler{main: conf.Main.Sec, collections: collections}
 	l := &loaded{conf: conf, engines: map[*config.Host]*seclang.Engine{}, warnings: warnings, assumptions: conf.Assumptions}
 	var errs []error
-	for _, h := range usedHosts(conf) {
+	for _, h := range everyHost(conf) {
 		engine, err := c.engine(h)
 		if err != nil {
 			errs = append(errs, err)
@@ -64,6 +65,22 @@ func usedHosts(conf *config.Config) []*config.Host {
 			if !slices.Contains(hosts, h) {
 				hosts = append(hosts, h)
 			}
+		}
+	}
+	return hosts
+}
+
+// everyHost are the hosts that have rules of their own to answer for: those of
+// the ports first, and the main server unless <VirtualHost> sections stand for it.
+func everyHost(conf *config.Config) []*config.Host {
+	hosts := usedHosts(conf)
+	all := conf.Hosts
+	if len(all) == 0 {
+		all = []*config.Host{conf.Main}
+	}
+	for _, h := range all {
+		if !slices.Contains(hosts, h) {
+			hosts = append(hosts, h)
 		}
 	}
 	return hosts

@@ -22,7 +22,7 @@ func remarks(l *loaded) []seclang.Warning {
 	}
 	used := usedHosts(l.conf)
 	for _, h := range l.conf.Hosts {
-		if !slices.Contains(used, h) {
+		if len(l.conf.Listen) > 0 && !slices.Contains(used, h) {
 			warn(h.File, h.Line, "Listen", "no Listen opens a port of this <VirtualHost>: nobody reaches it")
 		}
 	}
@@ -64,7 +64,7 @@ func hints(l *loaded) []seclang.Warning {
 	trap := slices.ContainsFunc(usedHosts(l.conf), func(h *config.Host) bool { return h.Honeytrap })
 	switch {
 	case len(ports) == 0:
-		out = append(out, seclang.Warning{File: l.conf.File, Line: 1, Text: "no Listen: trapline run would open the console and nothing else"})
+		out = append(out, seclang.Warning{File: l.conf.File, Line: 1, Text: "no Listen: these are rules alone, with which trapline run would open the console and nothing else"})
 	case !trap:
 		out = append(out, seclang.Warning{File: l.conf.File, Line: 1, Text: "no port is a honeytrap; TrapHost On in a <VirtualHost> makes one (trapline init shows how)"})
 	}

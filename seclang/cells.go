@@ -136,6 +136,7 @@ func (tx *Transaction) candidates(c *cell) []uint64 {
 type usedTransform struct {
 	name string
 	fn   transform.Func
+	says func(in, out string) bool // see transform.Says
 }
 
 // seed marks the transformations that cannot change s because none of the bytes they act on occurs in it.
@@ -166,7 +167,7 @@ func actsOn(name string, b byte) (acts, known bool) {
 	case "replacecomments":
 		return b == '/', true
 	case "utf8tounicode":
-		return b >= 0x80, true
+		return b >= 0x80 || b == 0, true // NUL bytes vanish
 	}
 	return false, false
 }

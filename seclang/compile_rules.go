@@ -269,7 +269,7 @@ func (c *compiler) transforms(names []string) transChain {
 			}
 			id = uint8(len(c.e.transforms))
 			c.transID[n] = id
-			c.e.transforms = append(c.e.transforms, usedTransform{n, fn})
+			c.e.transforms = append(c.e.transforms, usedTransform{n, fn, transform.Says(n)})
 			c.e.learnBytes(id, n)
 		}
 		ch.ids = append(ch.ids, id)

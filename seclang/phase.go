@@ -142,7 +142,7 @@ func (tx *Transaction) tryChain(r *rule, x *ref, arg string) bool {
 	return tx.canMatch(r, c) && tx.try(r, x, c.s, arg)
 }
 
-// tryEach is multiMatch: the operator runs on the value and after every transformation that changed it.
+// tryEach is multiMatch: the operator runs on the value and after every transformation that says it changed it.
 func (tx *Transaction) tryEach(r *rule, x *ref, arg string) bool {
 	c := tx.cellOf(x)
 	hit := tx.canMatch(r, c) && tx.try(r, x, c.s, arg)
@@ -150,12 +150,13 @@ func (tx *Transaction) tryEach(r *rule, x *ref, arg string) bool {
 		if tx.stopped() {
 			return hit
 		}
-		next := tx.transformed(c, t)
-		if next == c {
-			continue
+		before := c
+		c = tx.transformed(c, t)
+		said := c != before
+		if says := tx.e.transforms[t].says; says != nil {
+			said = says(before.s, c.s)
 		}
-		c = next
-		if tx.canMatch(r, c) && tx.try(r, x, c.s, arg) {
+		if said && tx.canMatch(r, c) && tx.try(r, x, c.s, arg) {
 			hit = true
 		}
 	}

@@ -41,8 +41,9 @@ func base64Decode(s string) (string, bool) {
 }
 
 // base64DecodeExt is the forgiving decoder (RFC 2045): characters outside the
-// alphabet are skipped, both alphabets of RFC 4648 are read, and only a lone
-// character before the padding makes the whole value empty.
+// alphabet are skipped, and only a lone character before the padding makes the
+// whole value empty. Both alphabets of RFC 4648 are read: mod_security2 2.9.7
+// skips - and _, after which the rest of a token (JWT) decodes to garbage.
 func base64DecodeExt(s string) (string, bool) {
 	b := make([]byte, 0, len(s)*3/4)
 	var acc uint32

@@ -1,6 +1,9 @@
 package transform
 
-import "strings"
+import (
+	"math"
+	"strings"
+)
 
 // htmlEntityDecode decodes numeric entities (low byte) and the five named ones
 // that ModSecurity knows, with or without semicolon.
@@ -57,15 +60,16 @@ func entity(s string) (c byte, n, raw int) {
 	j = k
 	v := uint64(0)
 	for j < len(s) && (base == 16 && isHex(s[j]) || s[j] >= '0' && s[j] <= '9') {
-		v = v*uint64(base) + uint64(unhex(s[j]))
-		if v > 1<<62 {
+		digit := uint64(unhex(s[j]))
+		if v > (math.MaxInt64-digit)/uint64(base) {
 			// strtol stops at LONG_MAX, whose low byte is ff.
-			v = 1<<62 | 0xff
+			v = math.MaxInt64
 			for j < len(s) && (base == 16 && isHex(s[j]) || s[j] >= '0' && s[j] <= '9') {
 				j++
 			}
 			break
 		}
+		v = v*uint64(base) + digit
 		j++
 	}
 	if j == k {

@@ -69,7 +69,7 @@ func cutAtNUL(name, in, theirs string) bool {
 	return out == theirs
 }
 
-// newer: where we follow libmodsecurity 3.
+// newer: where we read more than version 2.
 func newer(name, in string) bool {
 	switch strings.ToLower(name) {
 	case "base64decode":
@@ -78,9 +78,6 @@ func newer(name, in string) bool {
 	case "base64decodeext":
 		// Version 2 does not know the alphabet of RFC 4648 for URLs.
 		return strings.ContainsAny(in, "-_")
-	case "sqlhexdecode":
-		// Version 2 does not look at the byte behind a decoded number, which may begin the next.
-		return strings.Contains(in, "0x410x")
 	}
 	return false
 }

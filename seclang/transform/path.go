@@ -7,14 +7,16 @@ func normalizePath(s string) (string, bool) {
 	if !strings.Contains(s, "//") && !dotSegment(s) {
 		return s, false
 	}
-	return finish(s, cleanPath(begin(s, len(s)), false))
+	p, _ := cleanPath(begin(s, len(s)), false)
+	return finish(s, p)
 }
 
 func normalizePathWin(s string) (string, bool) {
 	if strings.IndexByte(s, '\\') < 0 {
 		return normalizePath(s)
 	}
-	return finish(s, cleanPath(begin(s, len(s)), true))
+	p, _ := cleanPath(begin(s, len(s)), true)
+	return finish(s, p)
 }
 
 // dotSegment reports whether some segment of s ends in a dot: "." and ".." do,
@@ -31,10 +33,11 @@ func dotSegment(s string) bool {
 // cleanPath resolves empty, self and back references in place, as
 // ModSecurity's normalize_path_inplace does byte for byte: a relative path
 // keeps the back references that lead above its start, an absolute one drops
-// them, and a trailing slash appears only where there was one.
-func cleanPath(p []byte, win bool) []byte {
+// them, and a trailing slash appears only where there was one. said is what
+// ModSecurity says about having changed the path, which is not always so.
+func cleanPath(p []byte, win bool) (out []byte, said bool) {
 	if len(p) == 0 {
-		return p
+		return p, false
 	}
 	slash := func(c byte) bool { return c == '/' || win && c == '\\' }
 	end := len(p) - 1
@@ -44,14 +47,14 @@ func cleanPath(p []byte, win bool) []byte {
 	hitRoot := false
 	for src <= end && dst <= end {
 		if win {
-			forward(p, src)
-			forward(p, src+1)
+			said = forward(p, src) || said
+			said = forward(p, src+1) || said
 		}
 		done := src == end
 		if done || p[src+1] == '/' {
 			switch {
 			case !done && p[src] == '/':
-				// An empty segment: the copy below takes care of it.
+				said = true // an empty segment: the copy below takes care of it
 			case p[src] == '.' && dst > 0 && p[dst-1] == '.':
 				if relative && (hitRoot || dst-2 <= 0) {
 					hitRoot = true
@@ -70,18 +73,21 @@ func cleanPath(p []byte, win bool) []byte {
 					}
 				}
 				if done {
-					return trimSlash(p[:dst], trailing)
+					return trimSlash(p[:dst], trailing), said
 				}
 				src++
+				said = true
 			case p[src] == '.' && dst == 0:
 				if done {
-					return trimSlash(p[:0], trailing)
+					return trimSlash(p[:0], trailing), true
 				}
 				src++
+				said = true
 			case p[src] == '.' && p[dst-1] == '/':
 				if done {
-					return trimSlash(p[:dst], trailing)
+					return trimSlash(p[:dst], trailing), true
 				}
+				said = true
 				dst--
 				src++
 			case p[src] != '.' && dst > 0:
@@ -103,13 +109,15 @@ func cleanPath(p []byte, win bool) []byte {
 		dst++
 		src++
 	}
-	return trimSlash(p[:dst], trailing)
+	return trimSlash(p[:dst], trailing), said
 }
 
-func forward(p []byte, i int) {
+func forward(p []byte, i int) bool {
 	if i < len(p) && p[i] == '\\' {
 		p[i] = '/'
+		return true
 	}
+	return false
 }
 
 func trimSlash(p []byte, trailing bool) []byte {

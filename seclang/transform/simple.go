@@ -207,7 +207,9 @@ func hexDecode(s string) (string, bool) {
 	return finish(s, b)
 }
 
-// sqlHexDecode decodes 0x414243 as SQL does, anywhere in the value.
+// sqlHexDecode decodes 0x414243 as SQL does, anywhere in the value. The byte
+// behind a number is text, as in mod_security2: 0x410x42 is one
+// word to SQL, not two numbers.
 func sqlHexDecode(s string) (string, bool) {
 	i := strings.IndexByte(s, '0')
 	if i < 0 {
@@ -215,14 +217,16 @@ func sqlHexDecode(s string) (string, bool) {
 	}
 	b := begin(s, i)
 	for i < len(s) {
-		if i+3 >= len(s) || s[i] != '0' || lower(s[i+1]) != 'x' || !isHex(s[i+2]) || !isHex(s[i+3]) {
-			b = append(b, s[i])
-			i++
-			continue
+		if i+3 < len(s) && s[i] == '0' && lower(s[i+1]) == 'x' && isHex(s[i+2]) && isHex(s[i+3]) {
+			for i += 2; i+1 < len(s) && isHex(s[i]) && isHex(s[i+1]); i += 2 {
+				b = append(b, unhex2(s[i], s[i+1]))
+			}
+			if i == len(s) {
+				break
+			}
 		}
-		for i += 2; i+1 < len(s) && isHex(s[i]) && isHex(s[i+1]); i += 2 {
-			b = append(b, unhex2(s[i], s[i+1]))
-		}
+		b = append(b, s[i])
+		i++
 	}
 	return finish(s, b)
 }

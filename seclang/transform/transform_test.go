@@ -65,6 +65,9 @@ func TestParseUnicodeMap(t *testing.T) {
 	if got, _ := fn("%u00e9%u0131%uff1c%u00a1%u0434"); got != "ei<\xa14" {
 		t.Errorf("got %q", got)
 	}
+	if got, _ := fn("%u3002%uff0e%uff61"); got != "..." {
+		t.Errorf("separators of labels: got %q", got)
+	}
 	if m, err = ParseUnicodeMap("f", []byte(file), 1251); err != nil {
 		t.Fatal(err)
 	}

@@ -64,5 +64,11 @@ func ParseUnicodeMap(file string, text []byte, codepage int) (*UnicodeMap, error
 	if len(m.to) == 0 {
 		return nil, fmt.Errorf("%s: no code page %d in this file: expected a line that starts with %d and pairs such as 00e9:65", file, codepage, codepage)
 	}
+	// With any code page, mod_security2 takes the characters that separate labels of a domain name for dots (RFC 3490, section 3.1).
+	for _, code := range []uint16{0x3002, 0xff0e, 0xff61} {
+		if _, ok := m.to[code]; !ok {
+			m.to[code] = '.'
+		}
+	}
 	return m, nil
 }

@@ -24,21 +24,14 @@ func utf8ToUnicode(s string) (string, bool) {
 			i++
 			continue
 		}
-		n, least := 0, rune(0)
-		switch {
-		case c&0xe0 == 0xc0:
-			n, least = 2, 0x80
-		case c&0xf0 == 0xe0:
-			n, least = 3, 0x800
-		case c&0xf8 == 0xf0:
-			n, least = 4, 0x10000
-			if c >= 0xf5 {
-				b = append(b, c)
-			}
-		default:
+		n, least := sequenceLength(c)
+		if n == 0 {
 			b = append(b, c)
 			i++
 			continue
+		}
+		if c >= 0xf5 {
+			b = append(b, c)
 		}
 		d, ok := sequence(s[i:], n)
 		if !ok {
@@ -59,6 +52,20 @@ func utf8ToUnicode(s string) (string, bool) {
 		i += n
 	}
 	return finish(s, b)
+}
+
+// sequenceLength is how many bytes the sequence has that c leads, 0 when it leads none, and the least
+// code point that needs so many.
+func sequenceLength(c byte) (n int, least rune) {
+	switch {
+	case c&0xe0 == 0xc0:
+		return 2, 0x80
+	case c&0xf0 == 0xe0:
+		return 3, 0x800
+	case c&0xf8 == 0xf0:
+		return 4, 0x10000
+	}
+	return 0, 0
 }
 
 // sequence reads the code point of the n-byte sequence at the start of s.

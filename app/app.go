@@ -126,6 +126,7 @@ func (s *Sensor) openRooms(conf *config.Config, warnings []config.Warning) error
 		}
 	}
 	s.routes = &routes{dir: filepath.Join(s.data, "spool"), store: s.store, log: s.log, spawn: s.spawn, open: map[string]*route{}}
+	s.routes.limit(conf.Trap.SpoolBytes)
 	set, err := s.build(conf, warnings)
 	if err != nil {
 		return err

@@ -29,7 +29,7 @@ func deliver(ctx context.Context, r *spool.Reader, to *store.Store, sensor strin
 			record, faults := audit.ParseNative(e.Bytes)
 			if record.ID == "" {
 				log.Error("record set aside: it cannot be read", "id", e.ID, "fault", firstFault(faults))
-				if err := r.SetAside(e.Seq, firstFault(faults)); err != nil {
+				if err := r.SetAside(e.Seq, firstFault(faults)); err != nil && !errors.Is(err, spool.ErrGivenUp) {
 					return err
 				}
 				continue

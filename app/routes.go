@@ -24,12 +24,15 @@ import (
 // ownConsole is the name of the reader that carries records into the console of this process.
 const ownConsole = "console"
 
+// ownLabel names it to people.
+const ownLabel = "own console"
+
 // route is a spool and the consoles that its records go to. Hosts whose records
 // go to the same consoles share one; so a record lies on disk once, however many want it.
 type route struct {
 	name    string
 	spool   *spool.Spool
-	own     bool // deliver runs
+	own     *spool.Reader // what deliver reads; nil when it does not run
 	senders []*sender
 }
 
@@ -55,8 +58,25 @@ type routes struct {
 	log   *slog.Logger
 	spawn func(name string, run func(context.Context) error)
 
-	mu   sync.Mutex
-	open map[string]*route // by name
+	mu    sync.Mutex
+	open  map[string]*route // by name; guarded by mu
+	bytes int64             // guarded by mu: what a spool may take, 0 = the default
+}
+
+// limit says how much disk each spool may take, now and later.
+func (rs *routes) limit(bytes int64) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.bytes = bytes
+	for _, r := range rs.open {
+		r.spool.SetMaxBytes(bytes)
+	}
+}
+
+// openSpool opens a route's spool. A console that is away for long loses its oldest records
+// when the spool is full; the others, and what comes now, do not suffer from it.
+func (rs *routes) openSpool(name string) (*spool.Spool, error) {
+	return spool.Open(spool.Config{Dir: filepath.Join(rs.dir, name), MaxBytes: rs.bytes, GiveUp: true, Logger: rs.log})
 }
 
 // of returns the route of a host: its own console when there is one, the consoles of
@@ -122,7 +142,7 @@ func (rs *routes) openRoute(to []forward.Destination) (*route, error) {
 		return old, rs.start(old, own, to)
 	}
 	var err error
-	if r.spool, err = spool.Open(spool.Config{Dir: filepath.Join(rs.dir, r.name), Logger: rs.log}); err != nil {
+	if r.spool, err = rs.openSpool(r.name); err != nil {
 		return nil, err
 	}
 	if err := rs.start(r, own, to); err != nil {
@@ -152,12 +172,13 @@ func (rs *routes) start(r *route, own bool, to []forward.Destination) error {
 		}
 		begin = append(begin, &sender{Forwarder: f, to: d})
 	}
-	if own && !r.own {
+	if own && r.own == nil {
 		reader, err := r.spool.Reader(ownConsole)
 		if err != nil {
 			return err
 		}
-		r.own = true
+		reader.SetLabel(ownLabel)
+		r.own = reader
 		rs.spawn("own console", func(ctx context.Context) error {
 			return deliver(ctx, reader, rs.store, ownSensor, rs.log)
 		})
@@ -213,7 +234,7 @@ func (rs *routes) finish() error {
 			continue
 		}
 		r := &route{name: d.Name()}
-		if r.spool, err = spool.Open(spool.Config{Dir: filepath.Join(rs.dir, r.name), Logger: rs.log}); err != nil {
+		if r.spool, err = rs.openSpool(r.name); err != nil {
 			rs.log.Warn("spool of an earlier configuration cannot be opened", "spool", r.name, "err", err)
 			continue
 		}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/trapline/trapline/config"
+	"github.com/trapline/trapline/console/store"
 	"github.com/trapline/trapline/forward"
 )
 
@@ -158,4 +160,53 @@ func TestSpoolOfAnEarlierConfigurationIsFinished(t *testing.T) {
 	if err := rs.finish(); err != nil || len(rs.open) != 0 {
 		t.Errorf("%v, %d open", err, len(rs.open))
 	}
+}
+
+// A console that is dead for longer than the spool can bear loses its own oldest records, the own console none,
+// and the status says so.
+func TestDeadConsoleCostsTheOwnNothing(t *testing.T) {
+	st, err := store.Open(store.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	rs, _, stop := startRoutes(t, t.TempDir())
+	rs.store = st
+	rs.limit(400_000)
+	dead := httptest.NewServer(http.NotFoundHandler())
+	dead.Close()
+	r, err := rs.openRoute([]forward.Destination{{Name: "dead.example", URL: dead.URL, ErrorTimeout: time.Minute}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const records = 1500
+	for i := range records {
+		id := fmt.Sprintf("id%d", i)
+		text := strings.Replace(entry, "id1 ", id+" ", 1) + strings.Repeat("-", 900)
+		if err := r.queue(id, []byte(text)).Wait(context.Background()); err != nil {
+			t.Fatalf("record %d: %v", i, err)
+		}
+		for n := int64(100); n > 50; n, _ = r.own.Backlog() { // no more than a fraction of a second behind
+			time.Sleep(time.Millisecond)
+		}
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if n, _ := r.own.Backlog(); n == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the own console does not take the records")
+		}
+	}
+	if figures, err := st.Stats(context.Background()); err != nil || figures.Events != records {
+		t.Errorf("the own console has %d of %d records, %v", figures.Events, records, err)
+	}
+	lost := r.senders[0].Stats()
+	if lost.GivenUp == 0 || lost.GivenUp+lost.Backlog != records || lost.GivenUpFirst.IsZero() {
+		t.Errorf("of the dead console: %+v", lost)
+	}
+	if own := r.spool.Destinations()[ownLabel]; own.GivenUp != 0 || r.spool.Stats().GivenUp != lost.GivenUp {
+		t.Errorf("own %+v, spool %+v", own, r.spool.Stats())
+	}
+	stop()
 }

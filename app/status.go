@@ -26,8 +26,8 @@ func (s *Sensor) status() map[string]any {
 	defer s.routes.mu.Unlock()
 	for name, r := range s.routes.open {
 		to := []string{}
-		if r.own {
-			to = append(to, "own console")
+		if r.own != nil {
+			to = append(to, ownLabel)
 		}
 		for _, f := range r.senders {
 			to = append(to, f.to.Name)
@@ -37,6 +37,11 @@ func (s *Sensor) status() map[string]any {
 			label += " (" + name + ")"
 		}
 		all[label] = r.spool.Stats()
+		for reader, stats := range r.spool.Destinations() {
+			if !slices.ContainsFunc(r.senders, func(f *sender) bool { return f.to.Name == reader }) { // those show their own
+				all[label+" for "+reader] = stats
+			}
+		}
 		for _, f := range r.senders {
 			all["forward to "+f.to.Name] = f.Stats()
 		}

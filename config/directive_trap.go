@@ -42,6 +42,7 @@ func trapDirectives() []spec {
 		}},
 		{"TrapData", inMain, 1, 1, "a folder", func(b *builder, _ *scope, d seclang.Directive) { b.cfg.Trap.Data = b.cfg.path(d.Args[0]) }},
 		{"TrapStore", inMain, 2, 4, "events sqlite, and perhaps age= and size=", (*builder).trapStore},
+		{"TrapSpool", inMain, 1, 1, "size=", (*builder).trapSpool},
 		{"TrapReport", inMain, 1, -1, "a console's URL, and user=, password=, token=, protocol=, insecure", func(b *builder, _ *scope, d seclang.Directive) {
 			if p, ok := b.peer(d); ok {
 				b.cfg.Trap.Report = append(b.cfg.Trap.Report, p)
@@ -80,6 +81,22 @@ func (b *builder) storeLimits(s *Store, d seclang.Directive) {
 			b.errorf(d, "TrapStore: found %q, expected age=90d or size=10G", arg)
 		}
 	}
+}
+
+// leastSpool holds a few of the largest records, and segments that are worth a file.
+const leastSpool = 64 << 20
+
+func (b *builder) trapSpool(_ *scope, d seclang.Directive) {
+	key, value, _ := strings.Cut(d.Args[0], "=")
+	if !strings.EqualFold(key, "size") {
+		b.errorf(d, "TrapSpool: found %q, expected size=4G", d.Args[0])
+		return
+	}
+	n := b.size(d, value)
+	if n > 0 && n < leastSpool {
+		b.errorf(d, "TrapSpool: found %q, expected size=64M or more", d.Args[0])
+	}
+	b.cfg.Trap.SpoolBytes = n
 }
 
 func (b *builder) peer(d seclang.Directive) (Peer, bool) {

@@ -120,6 +120,9 @@ func (t *Trap) dump(w io.Writer) {
 		}
 		fmt.Fprintf(w, "store %s %s%s\n", s.What, redacted(s.URL), limits)
 	}
+	if t.SpoolBytes > 0 {
+		fmt.Fprintf(w, "spool up to %s\n", size(t.SpoolBytes))
+	}
 	for _, p := range t.Report {
 		fmt.Fprintf(w, "report %s as %s by %s\n", redacted(p.URL), p.User, p.Protocol)
 	}

@@ -282,6 +282,7 @@ type Trap struct {
 	TagConnect   bool
 	Limits       TrapLimits
 	Data         string // absolute folder
+	SpoolBytes   int64  // what records that wait for consoles may take on disk; 0 = the default of room spool
 }
 
 // Store says where a kind of data of the console lives.

@@ -91,6 +91,7 @@ func New(cfg Config) (*Forwarder, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	cfg.Reader.SetLabel(d.Name)
 	f := &Forwarder{cfg: cfg, d: d, client: cfg.Client}
 	if f.client == nil {
 		f.client = d.client()
@@ -293,7 +294,12 @@ func (f *Forwarder) settle(entries []spool.Entry, refused map[int]string) {
 }
 
 func (f *Forwarder) setAside(e spool.Entry, reason string) {
-	if err := f.cfg.Reader.SetAside(e.Seq, reason); err != nil {
+	err := f.cfg.Reader.SetAside(e.Seq, reason)
+	if errors.Is(err, spool.ErrGivenUp) {
+		f.q.forget(e.Seq) // the spool counts it
+		return
+	}
+	if err != nil {
 		f.cfg.Logger.Error("record cannot be set aside, it is tried again", "id", e.ID, "err", err)
 		f.q.putOff(e, outcome{verdict: refused, reason: reason}, f.d.ErrorTimeout)
 		return

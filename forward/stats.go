@@ -20,8 +20,8 @@ type Stats struct {
 	Requests, Failures, Bytes int64
 	// PutOff entries were tried and wait for another try.
 	PutOff int
-	// Backlog is what the spool holds for this destination.
-	Backlog, BacklogBytes int64
+	// ReaderStats is what the spool holds for this destination, and what it gave up of it.
+	spool.ReaderStats
 	// Waiting is the end of the pause after a failure, zero when there is none.
 	Waiting time.Time
 	// LastError is the last failure's reason, LastSent when something was last stored.
@@ -60,7 +60,7 @@ func (f *Forwarder) Stats() Stats {
 		Requests: f.count.requests.Load(), Failures: f.count.failures.Load(), Bytes: f.count.bytes.Load(),
 		PutOff: f.q.len(), Waiting: f.gate.waiting(),
 	}
-	s.Backlog, s.BacklogBytes = f.cfg.Reader.Backlog()
+	s.ReaderStats = f.cfg.Reader.Stats()
 	f.count.mu.Lock()
 	defer f.count.mu.Unlock()
 	s.LastError, s.LastErrorAt, s.LastSent = f.count.lastError, f.count.lastErrorAt, f.count.lastSent

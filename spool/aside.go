@@ -37,6 +37,11 @@ func (s *Spool) asideDir(reader string) string {
 // durable there. Past Config.MaxSetAside the oldest is dropped and counted.
 func (r *Reader) SetAside(seq uint64, reason string) error {
 	r.mu.Lock()
+	if _, ok := r.late[seq]; ok {
+		delete(r.late, seq)
+		r.mu.Unlock()
+		return fmt.Errorf("set aside %d: %w", seq, ErrGivenUp)
+	}
 	i, ok := r.find(seq)
 	if !ok || r.window[i].acked {
 		r.mu.Unlock()

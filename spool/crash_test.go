@@ -355,17 +355,18 @@ func killed(t *testing.T, test, env string, after time.Duration) (lines []string
 }
 
 func FuzzCursorFile(f *testing.F) {
-	f.Add(formatCursor(4711, ranges{{4713, 4720}, {4725, 4725}}))
-	f.Add(formatCursor(0, nil))
+	f.Add(formatCursor(4711, ranges{{4713, 4720}, {4725, 4725}}, nil))
+	f.Add(formatCursor(0, nil, nil))
+	f.Add(formatCursor(9, nil, []Gap{{From: 1, To: 8, Entries: 7, First: time.Unix(1, 2), Before: time.Unix(3, 4)}}))
 	f.Add([]byte("trapline spool cursor 1\nlow 1\ncrc32c 00000000\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		low, acked, err := parseCursor(b)
+		low, acked, gaps, err := parseCursor(b)
 		if err != nil {
 			return
 		}
-		l2, a2, err := parseCursor(formatCursor(low, acked))
-		if err != nil || l2 != low || !slices.Equal(a2, acked) {
-			t.Fatalf("%d %v, again %d %v %v", low, acked, l2, a2, err)
+		l2, a2, g2, err := parseCursor(formatCursor(low, acked, gaps))
+		if err != nil || l2 != low || !slices.Equal(a2, acked) || !slices.Equal(g2, gaps) {
+			t.Fatalf("%d %v %v, again %d %v %v %v", low, acked, gaps, l2, a2, g2, err)
 		}
 	})
 }

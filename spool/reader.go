@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/trapline/trapline/internal/durable"
 )
@@ -29,6 +31,12 @@ type Reader struct {
 	acks    int             // mu; since the last save
 	open    int64           // mu; bytes of delivered entries that are not acknowledged
 	waiting int             // mu; number of delivered entries that are not acknowledged
+
+	late   map[uint64]struct{} // mu; given up while they were out for delivery
+	gaps   []Gap               // mu; what was given up, in order
+	said   time.Time           // mu; of the last line in the log about it
+	unsaid int64               // mu; given up since
+	text   atomic.Pointer[string]
 
 	asideMu     sync.Mutex
 	asides      int  // asideMu; files in set-aside/, at least
@@ -257,6 +265,11 @@ func (r *Reader) find(seq uint64) (int, bool) {
 // second, and with Close; until then a crash can deliver the entry again.
 func (r *Reader) Ack(seq uint64) error {
 	r.mu.Lock()
+	if r.arrived(seq) {
+		r.mu.Unlock()
+		r.s.count.acked.Add(1)
+		return nil
+	}
 	i, ok := r.find(seq)
 	if !ok || r.window[i].acked || r.stopped {
 		stopped := r.stopped
@@ -298,6 +311,10 @@ func (r *Reader) settle(i int) {
 func (r *Reader) Release(seq uint64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if _, ok := r.late[seq]; ok {
+		delete(r.late, seq) // it stays given up
+		return nil
+	}
 	i, ok := r.find(seq)
 	if !ok || r.window[i].acked {
 		return fmt.Errorf("release %d: %w", seq, ErrUnknown)

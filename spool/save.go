@@ -8,9 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/trapline/trapline/internal/durable"
 )
@@ -21,10 +23,11 @@ import (
 //	low 4711
 //	acked 4713-4720
 //	acked 4725-4725
+//	gap 1000-4700 3698 1763811271000000000 1763897671000000000
 //	crc32c 1f2e3d4c
 //
-// Everything below low is acknowledged, and the ranges above it. The sum is
-// over all lines before it. A file that does not parse counts as none: then
+// Everything below low is acknowledged or given up, and the ranges above it. A
+// gap is a Gap: numbers, entries, first and before in Unix nanoseconds. The sum is over all lines before it. A file that does not parse counts as none: then
 // everything that is still there is delivered again, which loses nothing.
 const cursorMark = "trapline spool cursor 1\n"
 
@@ -58,25 +61,28 @@ func (rs *ranges) add(seq uint64) {
 	*rs = append(*rs, span{seq, seq})
 }
 
-func formatCursor(low uint64, acked ranges) []byte {
+func formatCursor(low uint64, acked ranges, gaps []Gap) []byte {
 	b := []byte(cursorMark)
 	b = fmt.Appendf(b, "low %d\n", low)
 	for _, s := range acked {
 		b = fmt.Appendf(b, "acked %d-%d\n", s.from, s.to)
+	}
+	for _, g := range gaps {
+		b = fmt.Appendf(b, "gap %d-%d %d %d %d\n", g.From, g.To, g.Entries, g.First.UnixNano(), g.Before.UnixNano())
 	}
 	return fmt.Appendf(b, "crc32c %08x\n", crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
 }
 
 var errCursor = errors.New("not a cursor file")
 
-func parseCursor(b []byte) (low uint64, acked ranges, err error) {
+func parseCursor(b []byte) (low uint64, acked ranges, gaps []Gap, err error) {
 	i := bytes.LastIndex(b, []byte("crc32c "))
 	if i < 0 || string(b[i:]) != fmt.Sprintf("crc32c %08x\n", crc32.Checksum(b[:i], crc32.MakeTable(crc32.Castagnoli))) {
-		return 0, nil, errCursor
+		return 0, nil, nil, errCursor
 	}
 	text, ok := strings.CutPrefix(string(b[:i]), cursorMark)
 	if !ok {
-		return 0, nil, errCursor
+		return 0, nil, nil, errCursor
 	}
 	last := uint64(0)
 	for line := range strings.Lines(text) {
@@ -84,21 +90,51 @@ func parseCursor(b []byte) (low uint64, acked ranges, err error) {
 		switch word {
 		case "low":
 			if low, err = strconv.ParseUint(rest, 10, 63); err != nil {
-				return 0, nil, errCursor
+				return 0, nil, nil, errCursor
 			}
 		case "acked":
-			a, z, _ := strings.Cut(rest, "-")
-			from, err1 := strconv.ParseUint(a, 10, 63)
-			to, err2 := strconv.ParseUint(z, 10, 63)
-			if err1 != nil || err2 != nil || from > to || from < last {
-				return 0, nil, errCursor
+			s, ok := parseSpan(rest)
+			if !ok || s.from < last {
+				return 0, nil, nil, errCursor
 			}
-			acked, last = append(acked, span{from, to}), to+1
+			acked, last = append(acked, s), s.to+1
+		case "gap":
+			g, ok := parseGap(rest)
+			if !ok || len(gaps) == maxGaps {
+				return 0, nil, nil, errCursor
+			}
+			gaps = append(gaps, g)
 		default:
-			return 0, nil, errCursor
+			return 0, nil, nil, errCursor
 		}
 	}
-	return low, acked, nil
+	return low, acked, gaps, nil
+}
+
+// parseSpan reads "4713-4720".
+func parseSpan(text string) (span, bool) {
+	a, z, _ := strings.Cut(text, "-")
+	from, err1 := strconv.ParseUint(a, 10, 63)
+	to, err2 := strconv.ParseUint(z, 10, 63)
+	return span{from, to}, err1 == nil && err2 == nil && from <= to
+}
+
+// parseGap reads what formatCursor writes after "gap".
+func parseGap(text string) (Gap, bool) {
+	words := strings.Split(text, " ")
+	if len(words) != 4 {
+		return Gap{}, false
+	}
+	s, ok := parseSpan(words[0])
+	var n [3]int64
+	for i, w := range words[1:] {
+		v, err := strconv.ParseInt(w, 10, 64)
+		if err != nil {
+			return Gap{}, false
+		}
+		n[i] = v
+	}
+	return Gap{From: s.from, To: s.to, Entries: n[0], First: time.Unix(0, n[1]), Before: time.Unix(0, n[2])}, ok && n[0] >= 0
 }
 
 func (r *Reader) path() string { return filepath.Join(r.s.cfg.Dir, "readers", r.name) }
@@ -126,9 +162,8 @@ func (s *Spool) loadReaders() (least uint64, err error) {
 			return 0, err
 		}
 		r := newReader(s, f.Name())
-		if r.start, r.skip, err = parseCursor(b); err != nil {
+		if r.start, r.skip, r.gaps, err = parseCursor(b); err != nil {
 			s.cfg.Logger.Warn("spool cursor damaged: everything there is delivered again", "file", path)
-			r.start, r.skip = 0, nil
 		}
 		least = max(least, r.start)
 		if n := len(r.skip); n > 0 {
@@ -165,9 +200,9 @@ func (r *Reader) state() (low uint64, acked ranges) {
 func (r *Reader) write() error {
 	r.mu.Lock()
 	low, acked := r.state()
-	n := r.acks
+	n, gaps := r.acks, slices.Clone(r.gaps)
 	r.mu.Unlock()
-	if err := durable.WriteFile(r.path(), formatCursor(low, acked), 0o600); err != nil {
+	if err := durable.WriteFile(r.path(), formatCursor(low, acked, gaps), 0o600); err != nil {
 		return err
 	}
 	r.mu.Lock()

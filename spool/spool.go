@@ -6,7 +6,9 @@
 // every entry that was not acknowledged is delivered again; of the
 // acknowledged ones only those of about the last second may be, and none after
 // Close. Entries that a destination refuses for good move to set-aside/ and
-// stay there. A segment is deleted when every reader has acknowledged all of it.
+// stay there. A segment is deleted when every reader has acknowledged all of it,
+// or, with Config.GiveUp, when the spool is full: then the reader that is furthest
+// behind gives up what is in it, and that is counted and kept as a Gap.
 package spool
 
 import (
@@ -25,7 +27,7 @@ import (
 
 // What callers test for.
 var (
-	// ErrFull is returned by Append when the spool holds Config.MaxBytes that some reader still wants.
+	// ErrFull is returned by Append when the spool holds Config.MaxBytes that some reader still wants and does not give up.
 	ErrFull = durable.ErrFull
 	// ErrClosed is returned for work on a closed Spool or a forgotten Reader.
 	ErrClosed = errors.New("spool is closed")
@@ -34,6 +36,8 @@ var (
 	// ErrTooLarge is returned by Append for an entry over Config.MaxEntry.
 	ErrTooLarge = durable.ErrTooLarge
 )
+
+const defaultMaxBytes = 1 << 30
 
 // maxID is the longest id of an entry; unique ids have 24 to 27 bytes.
 const maxID = 255
@@ -47,6 +51,8 @@ type Config struct {
 	SegmentBytes int64
 	// MaxBytes is how much disk the queue may take; 1 GiB when 0.
 	MaxBytes int64
+	// GiveUp says what a full queue costs: true, the oldest entries of the reader that is furthest behind; false, the new entry.
+	GiveUp bool
 	// MaxEntry is the largest entry; 16 MiB when 0.
 	MaxEntry int
 	// MaxSetAside is how many entries each reader may have set aside before the oldest is dropped; 10,000 when 0.
@@ -72,16 +78,18 @@ type Spool struct {
 	live  atomic.Pointer[[]*Reader] // readers to wake; copied on write under mu
 	count counters
 	saved sync.Mutex // one saver of cursors at a time
+
+	maxBytes atomic.Int64 // Config.MaxBytes of now
 }
 
 type counters struct {
-	appended, full, failed, acked, setAside, dropped, damagedBytes, missing atomic.Int64
+	appended, full, failed, acked, setAside, dropped, damagedBytes, missing, givenUp atomic.Int64
 }
 
 // Open makes or opens the spool in cfg.Dir. It starts no goroutine. The caller closes it.
 func Open(cfg Config) (*Spool, error) {
 	cfg.SegmentBytes = orDefault(cfg.SegmentBytes, 16<<20)
-	cfg.MaxBytes = orDefault(cfg.MaxBytes, 1<<30)
+	cfg.MaxBytes = orDefault(cfg.MaxBytes, defaultMaxBytes)
 	cfg.SegmentBytes = min(cfg.SegmentBytes, cfg.MaxBytes/8)
 	cfg.MaxEntry = orDefault(cfg.MaxEntry, 16<<20)
 	cfg.MaxSetAside = orDefault(cfg.MaxSetAside, 10_000)
@@ -92,6 +100,7 @@ func Open(cfg Config) (*Spool, error) {
 		cfg.Now = time.Now
 	}
 	s := &Spool{cfg: cfg, readers: make(map[string]*Reader)}
+	s.maxBytes.Store(cfg.MaxBytes)
 	for _, dir := range []string{"readers", "set-aside"} {
 		if err := durable.MkdirAll(filepath.Join(cfg.Dir, dir), 0o700); err != nil {
 			return nil, fmt.Errorf("open spool: %w", err)
@@ -150,7 +159,14 @@ func (s *Spool) Queue(id string, entry []byte) Ticket {
 	}
 	var room [maxID + 16]byte
 	head := appendHead(room[:0], s.cfg.Now(), id)
-	return Ticket{s: s, t: s.log.Append(head, entry)}
+	t := s.log.Append(head, entry)
+	for range giveUpTries {
+		if !s.cfg.GiveUp || !errors.Is(t.Refused(), ErrFull) || !s.makeRoom(len(head)+len(entry)) {
+			break
+		}
+		t = s.log.Append(head, entry)
+	}
+	return Ticket{s: s, t: t}
 }
 
 // frameOverhead is what the log adds to an entry.
@@ -278,6 +294,7 @@ type Stats struct {
 	Bytes, MaxBytes             int64 // on disk
 	Appended, Full, Failed      int64 // Append calls by how they ended
 	Acked, SetAside, SetDropped int64 // by all readers; SetDropped were set aside and had to make room
+	GivenUp                     int64 // by readers that were furthest behind when the spool was full
 	DamagedBytes, Missing       int64 // met by readers
 	Faults                      int   // damage found when the spool was opened
 	Log                         durable.Stats
@@ -287,9 +304,9 @@ type Stats struct {
 func (s *Spool) Stats() Stats {
 	log := s.log.Stats()
 	return Stats{
-		Bytes: log.DiskBytes, MaxBytes: s.cfg.MaxBytes, Appended: s.count.appended.Load(), Full: s.count.full.Load(),
+		Bytes: log.DiskBytes, MaxBytes: s.maxBytes.Load(), Appended: s.count.appended.Load(), Full: s.count.full.Load(),
 		Failed: s.count.failed.Load(), Acked: s.count.acked.Load(), SetAside: s.count.setAside.Load(), SetDropped: s.count.dropped.Load(),
-		DamagedBytes: s.count.damagedBytes.Load(), Missing: s.count.missing.Load(), Faults: len(s.fault), Log: log,
+		DamagedBytes: s.count.damagedBytes.Load(), Missing: s.count.missing.Load(), GivenUp: s.count.givenUp.Load(), Faults: len(s.fault), Log: log,
 	}
 }
 

@@ -78,6 +78,9 @@ func (t Ticket) Begin() {
 	}
 }
 
+// Refused returns the error of an Append that took nothing, at once; nil when the frame is on its way.
+func (t Ticket) Refused() error { return t.err }
+
 // lead writes b when its turn comes.
 func (b *batch) lead() {
 	b.log.io <- struct{}{}

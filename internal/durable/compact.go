@@ -19,7 +19,7 @@ import (
 // A crash before the rename leaves the old files in force, one after it the new
 // snapshot; both hold every durable frame.
 func (l *Log) Compact(write func(emit func(payload []byte) error) error) error {
-	first, err := l.beginSegment()
+	first, err := l.BeginSegment()
 	if err != nil {
 		return err
 	}
@@ -39,9 +39,9 @@ func (l *Log) Compact(write func(emit func(payload []byte) error) error) error {
 	return l.dropBefore(first, snap)
 }
 
-// beginSegment makes everything appended so far durable and lets the next
+// BeginSegment makes everything appended so far durable and lets the next
 // frame begin a new segment. It returns the sequence number of that frame.
-func (l *Log) beginSegment() (uint64, error) {
+func (l *Log) BeginSegment() (uint64, error) {
 	if err := l.Flush(); err != nil {
 		return 0, err
 	}

@@ -160,7 +160,7 @@ func appendFrame[B []byte | string](l *Log, head []byte, body B) Ticket {
 	if l.err != nil {
 		return Ticket{err: l.err}
 	}
-	if l.cfg.MaxBytes > 0 && l.size+int64(frameHead+n) > l.cfg.MaxBytes {
+	if !l.hasRoom(n) {
 		return Ticket{err: ErrFull}
 	}
 	b := l.cur
@@ -215,6 +215,36 @@ func (l *Log) FirstSeq() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.segs[0].first
+}
+
+// OldestEnd returns the sequence number at which the second segment begins: with
+// RemoveBefore of it the oldest goes. ok is false when the oldest is the one being written.
+func (l *Log) OldestEnd() (seq uint64, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.segs) < 2 {
+		return 0, false
+	}
+	return l.segs[1].first, true
+}
+
+// HasRoom tells whether Config.MaxBytes leaves room for a payload of n bytes.
+func (l *Log) HasRoom(n int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.hasRoom(n)
+}
+
+// hasRoom is HasRoom. mu is held.
+func (l *Log) hasRoom(n int) bool {
+	return l.cfg.MaxBytes <= 0 || l.size+int64(frameHead+n) <= l.cfg.MaxBytes
+}
+
+// SetMaxBytes changes Config.MaxBytes. What is there stays, also when it is more.
+func (l *Log) SetMaxBytes(n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cfg.MaxBytes = n
 }
 
 // NextSeq returns the sequence number that the next Append gets.

@@ -87,11 +87,16 @@ func explain(out io.Writer, engine *seclang.Engine, h *config.Host, conn seclang
 	t := &tracer{out: out}
 	tx.Trace(t.step)
 	runPhases(tx, head, q)
-	if i := tx.Interruption(); i != nil {
+	switch i := tx.Interruption(); {
+	case i != nil:
 		fmt.Fprintf(out, "verdict: %s, status %d, by rule %d in phase %d\n", i.Action, i.Status, i.RuleID, i.Phase)
-		return nil
+	case engine.Settings().RuleEngine == seclang.ModeOff:
+		fmt.Fprintln(out, "verdict: passes, because SecRuleEngine is Off")
+	case t.spared != nil:
+		fmt.Fprintf(out, "verdict: passes, because SecRuleEngine is DetectionOnly: else %s by rule %d\n", t.spared.Action, t.spared.ID)
+	default:
+		fmt.Fprintln(out, "verdict: passes")
 	}
-	fmt.Fprintln(out, "verdict: passes")
 	return nil
 }
 
@@ -99,7 +104,8 @@ func explain(out io.Writer, engine *seclang.Engine, h *config.Host, conn seclang
 type tracer struct {
 	out     io.Writer
 	phase   int
-	decided bool // the verdict has been printed
+	decided bool              // the verdict has been printed
+	spared  *seclang.RuleView // the first rule whose disruptive action was not taken because the engine only detects
 }
 
 func (t *tracer) step(s seclang.Step) {
@@ -114,7 +120,10 @@ func (t *tracer) step(s seclang.Step) {
 		fmt.Fprintf(t.out, "  %s\n", visible(s.Text))
 		return
 	}
-	title := fmt.Sprintf("rule %d (%s) %s", s.Rule.ID, place(s.Rule.File, s.Rule.Line), visible(s.Rule.Msg))
+	title := fmt.Sprintf("rule %d (%s) %s", s.Rule.ID, place(s.Rule.File, s.Rule.Line), visible(s.Message))
+	if s.Member < s.Members {
+		title = fmt.Sprintf("rule %d (%s), member %d of its chain of %d", s.Rule.ID, place(s.Rule.File, s.Rule.Line), s.Member, s.Members)
+	}
 	fmt.Fprintf(t.out, "  %s\n    %s\n", strings.TrimRight(title, " "), visible(s.Text))
 	if s.Variable != "" {
 		fmt.Fprintf(t.out, "    on  %s=%s\n", visible(s.Variable), visible(s.Value))
@@ -123,9 +132,27 @@ func (t *tracer) step(s seclang.Step) {
 		collection, variable, _ := strings.Cut(c.Name, ":")
 		fmt.Fprintf(t.out, "    set %s.%s=%s\n", strings.ToLower(collection), visible(variable), visible(c.Value))
 	}
-	if s.Verdict != nil && !t.decided { // it stands in the steps of later rules too
+	if s.Member == s.Members {
+		t.verdict(s)
+	}
+}
+
+// verdict prints what the rule's disruptive action did.
+func (t *tracer) verdict(s seclang.Step) {
+	switch action := s.Rule.Action; {
+	case s.Verdict != nil && !t.decided: // it stands in the steps of later rules too
 		t.decided = true
 		fmt.Fprintf(t.out, "    -> %s %d\n", s.Verdict.Action, s.Verdict.Status)
+	case action == "" || action == "pass" || s.Verdict != nil:
+	case action == "allow":
+		fmt.Fprintln(t.out, "    -> allow")
+	case s.Phase == 5:
+		fmt.Fprintf(t.out, "    -> %s comes too late: the answer is out\n", action)
+	default:
+		fmt.Fprintf(t.out, "    -> %s not taken: SecRuleEngine is DetectionOnly\n", action)
+		if t.spared == nil {
+			t.spared = s.Rule
+		}
 	}
 }
 

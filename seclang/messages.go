@@ -16,15 +16,7 @@ func (tx *Transaction) note(r *rule, x ref, text string, acted bool) {
 		Revision: s.rev, Version: s.ver, Maturity: s.maturity, Accuracy: s.accuracy,
 		Variables: []string{x.name()},
 	}
-	m.Message = s.msg.expand(tx)
-	m.Data = s.logdata.expand(tx)
-	if r != s && r.logdata != nil {
-		m.Data = r.logdata.expand(tx)
-	}
-	if r != s && r.msg != nil {
-		m.Message = r.msg.expand(tx)
-	}
-	m.Data = limitData(m.Data)
+	m.Message, m.Data = r.message(tx), limitData(r.data(tx))
 	if s.severity >= 0 && s.severity < len(severities) {
 		m.Severity = severities[s.severity]
 	}
@@ -38,6 +30,22 @@ func (tx *Transaction) note(r *rule, x ref, text string, acted bool) {
 		tx.sanitiseValue(r, x)
 	}
 	tx.matches = append(tx.matches, m)
+}
+
+// message is msg with its macros expanded: that of the last member of a chain, which is r, before that of the first.
+func (r *rule) message(tx *Transaction) string {
+	if r.msg != nil {
+		return r.msg.expand(tx)
+	}
+	return r.starter.msg.expand(tx)
+}
+
+// data is logdata, as message is msg.
+func (r *rule) data(tx *Transaction) string {
+	if r.logdata != nil {
+		return r.logdata.expand(tx)
+	}
+	return r.starter.logdata.expand(tx)
 }
 
 // maxData is how much of logdata a message shows, counted as ModSecurity escapes it.

@@ -206,7 +206,7 @@ func (tx *Transaction) try(r *rule, x *ref, value, arg string) bool {
 		tx.setCaptures(res.Captures)
 	}
 	text := ""
-	if r.next == nil && r.starter.noted {
+	if r.next == nil && r.starter.noted || tx.tracer != nil {
 		text = tx.explain(r, x, value, arg)
 	}
 	x.seen, x.tried = value, true

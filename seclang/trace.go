@@ -8,6 +8,10 @@ type Step struct {
 	Variable, Value string
 	Matched         bool
 	Text            string // sentence of the match, or a note
+	// Member is the place in a chain of Members rules, from 1: the rule as a whole has matched when they are equal.
+	Member, Members int
+	// Message and Data are msg and logdata with their macros expanded, where the whole rule has matched.
+	Message, Data string
 	Set             []Change
 	Verdict         *Interruption
 }
@@ -42,6 +46,10 @@ func (tx *Transaction) traceFire(r *rule, x ref, text string, before []Change) {
 	if text == "" {
 		s.Text = "matched"
 	}
+	s.Member, s.Members = r.place()
+	if r.next == nil {
+		s.Message, s.Data = r.message(tx), r.data(tx)
+	}
 	had := map[Change]bool{}
 	for _, c := range before {
 		had[c] = true
@@ -52,6 +60,17 @@ func (tx *Transaction) traceFire(r *rule, x ref, text string, before []Change) {
 		}
 	}
 	tx.tracer(s)
+}
+
+// place says which member of how many r is in its chain.
+func (r *rule) place() (member, members int) {
+	for m := r.starter; m != nil; m = m.next {
+		members++
+		if m == r {
+			member = members
+		}
+	}
+	return member, members
 }
 
 // setNow is every variable that rules have set, for traced transactions only.

@@ -1,7 +1,6 @@
 package seclang_test
 
 import (
-	"net/url"
 	"runtime"
 	"strings"
 	"testing"
@@ -102,26 +101,4 @@ func BenchmarkArticle(b *testing.B) {
 			trap.Touch(c)
 		}
 	})
-}
-
-// BenchmarkHostile is 64 KiB of text that a client has chosen to be expensive, at paranoia level 4: the time must stay
-// in proportion to the length.
-func BenchmarkHostile(b *testing.B) {
-	e := crs4(b, strings.ReplaceAll(setup4, "PL", "4")+"SecRuleEngine DetectionOnly\n")
-	for _, unit := range []string{
-		"' or 1=1 union select <script> ../ ; cat /etc/passwd && ${jndi:ldap://x} ", "((((((((", "a=b;", "%25%32%35",
-		"\\u0041\\x41&#x41;", "x", "<a b=c ", "'\"`", "/*!/*", "select select ",
-	} {
-		b.Run(strings.ReplaceAll(unit[:min(len(unit), 8)], "/", "_"), func(b *testing.B) {
-			const n = 64 << 10
-			r := benchRequest{
-				method: "POST", uri: "/", headers: commonHeaders([2]string{"Content-Type", "application/x-www-form-urlencoded"}),
-				body: []byte("a=" + url.QueryEscape(strings.Repeat(unit, n/len(unit)+1)[:n])),
-			}
-			b.SetBytes(n)
-			for b.Loop() {
-				drive(e, &r)
-			}
-		})
-	}
 }

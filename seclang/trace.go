@@ -12,8 +12,8 @@ type Step struct {
 	Member, Members int
 	// Message and Data are msg and logdata with their macros expanded, where the whole rule has matched.
 	Message, Data string
-	Set             []Change
-	Verdict         *Interruption
+	Set           []Change
+	Verdict       *Interruption
 }
 
 // Change is what an action set, such as TX:score to "5".

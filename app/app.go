@@ -76,7 +76,7 @@ type Sensor struct {
 // Run serves until ctx ends, then drains and returns nil. An error before that
 // says what could not start or what failed so badly that promises could not be kept.
 func Run(ctx context.Context, opt Options) error {
-	s, err := open(opt)
+	s, err := open(ctx, opt)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func Run(ctx context.Context, opt Options) error {
 }
 
 // open loads the configuration and opens every room, listening to nothing yet.
-func open(opt Options) (*Sensor, error) {
+func open(ctx context.Context, opt Options) (*Sensor, error) {
 	conf, warnings, err := load(opt)
 	if err != nil {
 		return nil, err
@@ -96,13 +96,13 @@ func open(opt Options) (*Sensor, error) {
 	}
 	s.alive, s.end = context.WithCancel(context.Background())
 	s.data = cmp.Or(opt.Data, conf.Trap.Data, opt.DefaultData)
-	if err := s.openRooms(conf, warnings); err != nil {
+	if err := s.openRooms(ctx, conf, warnings); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
-func (s *Sensor) openRooms(conf *config.Config, warnings []config.Warning) error {
+func (s *Sensor) openRooms(ctx context.Context, conf *config.Config, warnings []config.Warning) error {
 	if err := durable.MkdirAll(s.data, 0o700); err != nil {
 		return fmt.Errorf("data directory (choose another with --data or TrapData): %w", err)
 	}
@@ -127,7 +127,7 @@ func (s *Sensor) openRooms(conf *config.Config, warnings []config.Warning) error
 	}
 	s.routes = &routes{dir: filepath.Join(s.data, "spool"), store: s.store, log: s.log, spawn: s.spawn, open: map[string]*route{}}
 	s.routes.limit(conf.Trap.SpoolBytes)
-	set, err := s.build(conf, warnings)
+	set, err := s.build(ctx, conf, warnings)
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (s *Sensor) serve(ctx context.Context) error {
 			return errors.Join(err, s.drain())
 		case <-s.opt.Reload:
 			s.notify("RELOADING=1")
-			s.reload()
+			s.reload(ctx)
 			s.notify("READY=1")
 		}
 	}

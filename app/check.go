@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -19,18 +20,21 @@ type CheckOptions struct {
 	Rules bool
 }
 
-// Check loads a configuration as Run would, opens nothing, and prints what it
+// Check loads a configuration as Run would, rules of SecRemoteRules included, opens nothing, and prints what it
 // means: ports, hosts, rules by phase, what was assumed, and warnings. The error
 // joins every fault of every file, each with file:line, and what would keep Run
 // from starting: certificates, folders of logs.
-func Check(out io.Writer, opt CheckOptions) error {
+func Check(ctx context.Context, out io.Writer, opt CheckOptions) error {
 	conf, warnings, err := config.Load(opt.File, config.Options{Env: opt.Env})
 	if err != nil {
 		printWarnings(out, warnings)
 		return err
 	}
 	conf.Dump(out)
-	l, err := compile(conf, warnings, nil)
+	l, err := compile(ctx, conf, warnings, nil)
+	for _, line := range l.fetched {
+		fmt.Fprintln(out, line)
+	}
 	if err != nil {
 		printWarnings(out, l.warnings)
 		return err

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -37,7 +38,7 @@ type Response struct {
 // Explain runs one request through the rules of the host that would answer it
 // and prints, phase by phase, each rule that matched, on what, what it set, and the verdict.
 // Nothing is kept: the collections live in memory.
-func Explain(out io.Writer, q Question) (err error) {
+func Explain(ctx context.Context, out io.Writer, q Question) (err error) {
 	conf, warnings, err := config.Load(q.File, config.Options{Env: q.Env})
 	if err != nil {
 		return err
@@ -47,7 +48,7 @@ func Explain(out io.Writer, q Question) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	l, err := compile(conf, warnings, store)
+	l, err := compile(ctx, conf, warnings, store)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -45,7 +46,7 @@ func TestReloadOpensPortThatWasBusy(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := open(Options{Config: file, Data: t.TempDir(), Logger: slog.New(slog.DiscardHandler), Env: os.LookupEnv})
+	s, err := open(context.Background(), Options{Config: file, Data: t.TempDir(), Logger: slog.New(slog.DiscardHandler), Env: os.LookupEnv})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func TestReloadOpensPortThatWasBusy(t *testing.T) {
 		t.Fatalf("%v %v", l, err)
 	}
 	_ = busy.Close()
-	s.reload()
+	s.reload(context.Background())
 	c, err := net.Dial("tcp", busy.Addr().String())
 	if err != nil {
 		t.Fatal(err)

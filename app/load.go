@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,6 +21,7 @@ type loaded struct {
 	engines     map[*config.Host]*seclang.Engine
 	warnings    []seclang.Warning
 	assumptions []seclang.Assumption
+	fetched     []string // what was downloaded, a line each
 }
 
 // load reads the configuration of the options, or the embedded one.
@@ -33,9 +35,13 @@ func load(opt Options) (*config.Config, []config.Warning, error) {
 
 // compile compiles the rules of every host, also of those that no port reaches:
 // a file may hold rules alone, and a mistake is a mistake before its port is open.
-// Without collections (trapline check) nothing is opened or made.
-func compile(conf *config.Config, warnings []config.Warning, collections *collection.Store) (*loaded, error) {
+// Without collections (trapline check) nothing is opened or made. What SecRemoteRules names is downloaded in any case:
+// without it the rules are not known.
+func compile(ctx context.Context, conf *config.Config, warnings []config.Warning, collections *collection.Store) (*loaded, error) {
+	remote := newFetcher()
+	defer remote.client.CloseIdleConnections()
 	c := &compiler{main: conf.Main.Sec, collections: collections}
+	c.fetch = func(r seclang.Remote) ([]byte, error) { return remote.fetch(ctx, r) }
 	l := &loaded{conf: conf, engines: map[*config.Host]*seclang.Engine{}, warnings: warnings, assumptions: conf.Assumptions}
 	var errs []error
 	for _, h := range everyHost(conf) {
@@ -48,6 +54,7 @@ func compile(conf *config.Config, warnings []config.Warning, collections *collec
 		l.warnings = append(l.warnings, engine.Warnings()...)
 		l.assumptions = append(l.assumptions, engine.Assumptions()...)
 	}
+	l.fetched = remote.notes()
 	l.warnings, l.assumptions = unique(l.warnings), unique(l.assumptions)
 	if len(conf.Trap.Decisions) > 0 || conf.Trap.Data != "" {
 		// A file with our own directives is written for this program, whose data
@@ -92,6 +99,7 @@ type compiler struct {
 	main        []seclang.Directive
 	base        *seclang.Engine // of main alone, once a host needs it
 	collections *collection.Store
+	fetch       func(seclang.Remote) ([]byte, error)
 }
 
 func (c *compiler) engine(h *config.Host) (*seclang.Engine, error) {
@@ -124,7 +132,7 @@ func (c *compiler) shared(h *config.Host) (*seclang.Engine, error) {
 }
 
 func (c *compiler) compile(ds []seclang.Directive) (*seclang.Engine, error) {
-	return seclang.Compile(seclang.Config{Directives: ds, Collections: c.collections, Defaults: seclang.Defaults{Article: true}})
+	return seclang.Compile(seclang.Config{Directives: ds, Collections: c.collections, Fetch: c.fetch, Defaults: seclang.Defaults{Article: true}})
 }
 
 // ownDirectives returns what all has behind main, and whether it begins with main.

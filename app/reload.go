@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"time"
 )
@@ -8,7 +9,7 @@ import (
 // reload reads the configuration again. An error changes nothing: the program
 // goes on with what it had, and the log says why. Connections, tags, spools and
 // the console stay as they are; requests under way finish with the rules they began with.
-func (s *Sensor) reload() {
+func (s *Sensor) reload(ctx context.Context) {
 	if s.errorLog != nil {
 		if err := s.errorLog.reopen(); err != nil {
 			s.log.Error("the log goes on in the old file", "err", err)
@@ -19,7 +20,7 @@ func (s *Sensor) reload() {
 		s.log.Error("reload refused, the old configuration stays", "err", err)
 		return
 	}
-	next, err := s.build(conf, warnings)
+	next, err := s.build(ctx, conf, warnings)
 	if err != nil {
 		s.log.Error("reload refused, the old configuration stays", "err", err)
 		return

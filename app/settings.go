@@ -37,10 +37,13 @@ type host struct {
 }
 
 // build makes the settings of a configuration, opening what they need; nothing that runs changes yet.
-func (s *Sensor) build(conf *config.Config, warnings []config.Warning) (*settings, error) {
-	l, err := compile(conf, warnings, s.collections)
+func (s *Sensor) build(ctx context.Context, conf *config.Config, warnings []config.Warning) (*settings, error) {
+	l, err := compile(ctx, conf, warnings, s.collections)
 	if err != nil {
 		return nil, err
+	}
+	for _, line := range l.fetched {
+		s.log.Info("SecRemoteRules", "rules", line)
 	}
 	if len(conf.Ports()) == 0 && conf.Trap.Console == "" {
 		return nil, errNothing

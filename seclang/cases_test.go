@@ -1,6 +1,7 @@
 package seclang_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -77,7 +78,7 @@ func runCase(t *testing.T, ar *txtar.Archive, traced bool) string {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	cfg := seclang.Config{Collections: st, Now: clock, ReadFile: caseFile(ar)}
+	cfg := seclang.Config{Collections: st, Now: clock, ReadFile: caseFile(ar), Fetch: caseRemote(ar)}
 	cfg.Defaults.Article = strings.Contains(string(ar.Comment), "article")
 	cfg.Honeytrap = strings.Contains(string(ar.Comment), "honeytrap")
 	var errs error
@@ -128,6 +129,21 @@ func caseFile(ar *txtar.Archive) func(string) ([]byte, error) {
 			}
 		}
 		return nil, os.ErrNotExist
+	}
+}
+
+// caseRemote answers SecRemoteRules from the sections named *.rules.
+func caseRemote(ar *txtar.Archive) func(seclang.Remote) ([]byte, error) {
+	return func(r seclang.Remote) ([]byte, error) {
+		if r.Key != "some-key" {
+			return nil, errors.New("403 Forbidden")
+		}
+		for _, f := range ar.Files {
+			if strings.HasSuffix(f.Name, ".rules") && strings.HasSuffix(r.URL, "/"+f.Name) {
+				return f.Data, nil
+			}
+		}
+		return nil, errors.New("404 Not Found")
 	}
 }
 

@@ -25,6 +25,7 @@ type compiler struct {
 	assumed  []Assumption
 	at       Directive // what is being compiled, for error positions
 	warned   map[string]bool
+	fetched  map[string]string // texts of SecRemoteRules, with the file that names them
 
 	e       *Engine
 	builder *match.Builder
@@ -122,14 +123,16 @@ func (c *compiler) path(name string) string {
 	if filepath.IsAbs(name) || c.at.File == "" {
 		return name
 	}
-	return filepath.Join(filepath.Dir(c.at.File), name)
+	return filepath.Join(filepath.Dir(c.origin(c.at.File)), name)
 }
 
 // readDirectives sorts the directives into settings, rules and updates of rules.
 func (c *compiler) readDirectives() {
 	var open *ruleText // starter of a chain that wants another member
 	for _, d := range c.cfg.Directives {
-		c.at = d
+		if c.at = d; !c.mayHold(d) {
+			continue
+		}
 		switch name := lower(d.Name); name {
 		case "secrule", "secaction", "secmarker", "secrulescript":
 			r, err := parseRule(d)
@@ -149,6 +152,8 @@ func (c *compiler) readDirectives() {
 				continue
 			}
 			c.updates = append(c.updates, u)
+		case "secremoterules":
+			c.settings.note(name, d) // fetchRemote has put its rules behind it
 		default:
 			known, warn, err := c.settings.setting(d)
 			switch {

@@ -22,8 +22,11 @@ type Config struct {
 	// ReadFile reads data files such as those of @pmFromFile; nil: os.ReadFile. Relative names have been joined
 	// to the folder of the rule's file.
 	ReadFile func(path string) ([]byte, error)
-	Logger   *slog.Logger
-	Now      func() time.Time // nil: time.Now
+	// Fetch gets the text that a SecRemoteRules line asks for, bounded in time and size by whoever writes it; nil: none
+	// is fetched, which is an error or a warning as SecRemoteRulesFailAction says.
+	Fetch  func(Remote) ([]byte, error)
+	Logger *slog.Logger
+	Now    func() time.Time // nil: time.Now
 	// Defaults says what to assume where the rules are silent.
 	Defaults Defaults
 	// Honeytrap tells that this host has no legitimate visitor: Logging then runs the connection rules that an
@@ -94,6 +97,7 @@ type Engine struct {
 // Compile turns directives into an Engine. Its error joins one *Error for each fault, with what was found and expected.
 func Compile(cfg Config) (*Engine, error) {
 	c := newCompiler(cfg)
+	c.fetchRemote()
 	c.readDirectives()
 	c.applyUpdates()
 	c.checkIDs()

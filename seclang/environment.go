@@ -38,7 +38,7 @@ func (c *compiler) envFor(r *rule) operator.Env {
 	env := c.env
 	env.ReadFile = func(name string) ([]byte, error) {
 		if !filepath.IsAbs(name) && r.file != "" {
-			name = filepath.Join(filepath.Dir(r.file), name)
+			name = filepath.Join(filepath.Dir(c.origin(r.file)), name)
 		}
 		return c.cfg.ReadFile(name)
 	}

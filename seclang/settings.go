@@ -96,8 +96,6 @@ type Settings struct {
 	ConnReadStateLimit, WriteStateLimit  int
 	ConnReadSuspicious, WriteStateSuspic string
 
-	remoteAbort bool // SecRemoteRulesFailAction Abort
-
 	// Origin tells where a directive was last set, by its lower-case name.
 	Origin map[string]Directive
 }

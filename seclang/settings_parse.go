@@ -1,7 +1,6 @@
 package seclang
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
@@ -21,7 +20,6 @@ var ignored = map[string]string{
 	"sechashparam":             "hash protection of links is not done here",
 	"sechashmethodrx":          "hash protection of links is not done here",
 	"sechashmethodpm":          "hash protection of links is not done here",
-	"secremoterules":           "rules are not fetched over the network while the server starts; download them and Include the file",
 	"secguardianlog":           "the guardian program of mod_security2 is not started; decisions are published by the server itself",
 	"seccachetransformations":  "", // results are always shared by value; the directive never changes an outcome
 	"secrxprefilter":           "", // the literal scan is always on and exact
@@ -34,9 +32,6 @@ var ignored = map[string]string{
 func (s *Settings) setting(d Directive) (known bool, warn string, err error) {
 	name := lower(d.Name)
 	if why, ok := ignored[name]; ok {
-		if name == "secremoterules" && s.remoteAbort {
-			return true, "", errors.New("SecRemoteRules cannot be fetched, and SecRemoteRulesFailAction is Abort: download the rules and Include the file")
-		}
 		if why != "" {
 			warn = d.Name + " has no effect: " + why
 		}
@@ -70,7 +65,7 @@ func (s *Settings) idle(name string, d Directive) string {
 	case name == "secdebugloglevel" && s.DebugLogLevel > 0, name == "secdebuglog" && d.Args[0] != "/dev/null":
 		return d.Name + " has no effect: ask trapline explain what a request does to the rules"
 	case name == "secstatusengine" && s.StatusEngine:
-		return d.Name + " has no effect: nothing is reported to anybody"
+		return d.Name + " has no effect: nobody receives what it reported any more (since April 2022, says modsecurity.conf-recommended)"
 	case name == "secxmlexternalentity" && s.XMLExternalEntity:
 		return d.Name + " has no effect: external entities are never fetched"
 	}
@@ -302,12 +297,8 @@ func (s *Settings) otherSetter(name string) (setFunc, bool) {
 		}, true
 	case "secremoterulesfailaction":
 		return func(a string, _ []string) error {
-			switch lower(a) {
-			case "warn":
-				return nil
-			case "abort":
-				s.remoteAbort = true
-				return nil
+			if strings.EqualFold(a, "warn") || strings.EqualFold(a, "abort") {
+				return nil // what it says holds for the SecRemoteRules lines after it: fetchRemote
 			}
 			return fmt.Errorf("found %q, expected Abort or Warn", a)
 		}, true

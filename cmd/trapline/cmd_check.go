@@ -14,7 +14,7 @@ type checkCmd struct {
 
 // Run exits with status 1 when the file has an error.
 func (c *checkCmd) Run(w *world) error {
-	if err := app.Check(w.out, app.CheckOptions{File: c.File, Env: os.LookupEnv, Rules: c.Rules}); err != nil {
+	if err := app.Check(w.ctx, w.out, app.CheckOptions{File: c.File, Env: os.LookupEnv, Rules: c.Rules}); err != nil {
 		fmt.Fprintln(w.err, err)
 		return errSaid
 	}

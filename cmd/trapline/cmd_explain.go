@@ -18,5 +18,5 @@ func (c *explainCmd) Run(w *world) error {
 		return err
 	}
 	q.File, q.Env = c.File, os.LookupEnv
-	return app.Explain(w.out, q)
+	return app.Explain(w.ctx, w.out, q)
 }

@@ -62,8 +62,11 @@ func TestScripts(t *testing.T) {
 			"edit":       cmdEdit,
 			"get":        cmdGet,
 			"listen":     cmdListen,
+			"reload":     cmdReload,
+			"rules":      cmdRules,
 			"send":       cmdSend,
 			"untilevent": cmdUntilEvent,
+			"untilgrep":  cmdUntilGrep,
 		},
 	})
 }

@@ -61,6 +61,7 @@ type Sensor struct {
 	control     *control.Control // nil when there is no own console
 	ingest      *ingest.Receiver // nil when there is no own console
 	routes      *routes
+	folds       *folds
 	trap        *trap.Trap
 	gate        *gate.Gate
 	listeners   listeners
@@ -126,7 +127,8 @@ func (s *Sensor) openRooms(ctx context.Context, conf *config.Config, warnings []
 		}
 	}
 	s.routes = &routes{dir: filepath.Join(s.data, "spool"), store: s.store, log: s.log, spawn: s.spawn, open: map[string]*route{}}
-	s.routes.limit(conf.Trap.SpoolBytes)
+	s.folds = newFolds(s.log, s.now, s.summarize)
+	s.limit(conf)
 	set, err := s.build(ctx, conf, warnings)
 	if err != nil {
 		return err
@@ -142,7 +144,14 @@ func (s *Sensor) openRooms(ctx context.Context, conf *config.Config, warnings []
 		return err
 	}
 	s.spawn("records of the real site", s.gate.Run)
+	s.spawn("summaries of floods", s.folds.run)
 	return nil
+}
+
+// limit sets what a configuration says about room on disk.
+func (s *Sensor) limit(conf *config.Config) {
+	s.routes.limit(conf.Trap.SpoolBytes)
+	s.folds.limit(conf.Trap.Limits.ClientRecords)
 }
 
 // serve opens the listeners and waits for the end of ctx, a reload, or a failure.
@@ -194,6 +203,9 @@ func (s *Sensor) drain() error {
 func (s *Sensor) close() error {
 	s.end()
 	s.background.Wait()
+	if s.folds != nil {
+		s.folds.flush(context.Background(), true)
+	}
 	var errs []error
 	if set := s.settings.Load(); set != nil {
 		errs = append(errs, set.close())

@@ -8,16 +8,20 @@ import (
 
 	"github.com/trapline/trapline/audit"
 	"github.com/trapline/trapline/collection"
+	"github.com/trapline/trapline/spool"
 )
 
 // handle is the line of an event, from the verdict to the disk. It returns when
-// the record and the tag that the transaction set are durable; only then does the
-// answer leave a trap. What follows (consoles, feeds, other sites) reads the spool
+// the record (or the one that says that its client is over its limit) and the tag
+// that the transaction set are durable; only then does the answer leave a trap. What follows (consoles, feeds, other sites) reads the spool
 // and the decision log at its own pace, so nothing behind this line delays a request.
 func (s *Sensor) handle(ctx context.Context, h *host, r *audit.Record, tag collection.Ticket) error {
 	r.Host, r.Honeytrap = h.name, h.honeytrap
-	spooled := h.route.queue(r.ID, audit.AppendNative(nil, fitting(whole(r))))
-	spooled.Begin() // its fsync runs beside the tag's
+	spooled := spool.Ticket{}
+	if kept := s.folds.take(h, r); kept != nil { // else its client floods us: a summary counts it
+		spooled = h.route.queue(r.ID, audit.AppendNative(nil, fitting(whole(kept))))
+		spooled.Begin() // its fsync runs beside the tag's
+	}
 	var errs []error
 	if err := errors.Join(tag.Wait(ctx), spooled.Wait(ctx)); err != nil {
 		errs = append(errs, fmt.Errorf("make record %s and the tag of %s durable: %w", r.ID, r.Client, err))
@@ -35,6 +39,11 @@ func (s *Sensor) handle(ctx context.Context, h *host, r *audit.Record, tag colle
 		errs = append(errs, fmt.Errorf("decide on %s: %w", r.Client, err))
 	}
 	return errors.Join(errs...)
+}
+
+// summarize makes the summary of a client's folded records durable.
+func (s *Sensor) summarize(ctx context.Context, h *host, r *audit.Record) error {
+	return h.route.queue(r.ID, audit.AppendNative(nil, whole(r))).Wait(ctx)
 }
 
 // whole is the record with every part when it is of a honeytrap: SecAuditLogParts

@@ -33,7 +33,7 @@ func (s *Sensor) reload(ctx context.Context) {
 		s.log.Warn("configuration", "warning", w.String())
 	}
 	old := s.settings.Swap(next)
-	s.routes.limit(next.conf.Trap.SpoolBytes)
+	s.limit(next.conf)
 	s.relisten(old.conf.Ports(), next.conf.Ports())
 	if old.conf.Trap.Console != next.conf.Trap.Console {
 		s.log.Warn("TrapConsole changes with a restart only", "now", old.conf.Trap.Console, "file_says", next.conf.Trap.Console)

@@ -18,6 +18,7 @@ import (
 func (s *Sensor) status() map[string]any {
 	all := map[string]any{
 		"trap": s.trap.Stats(), "gate": s.gate.Stats(), "collection": s.collections.Stats(), "decision": s.decisions.Stats(),
+		"records per client": s.folds.stats(),
 	}
 	if s.ingest != nil {
 		all["ingest"] = s.ingest.Stats()

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"strconv"
+	"time"
 )
 
 // The lines of part H that are ours. Each is written only when the record says something that
@@ -22,6 +23,7 @@ const (
 	extMatch     = "Trapline-Match"         // index of the message, phase, "variable"...
 	extFile      = "Trapline-File"          // index of the file, "field"
 	extRule      = "Trapline-Rule"          // index of the paragraph of part K, id
+	extFolded    = "Trapline-Folded"        // records that this one stands for, time of the first and of the last
 	extParts     = "Trapline-Parts"         // SecAuditLogParts in force
 )
 
@@ -146,6 +148,15 @@ func (w *nativeWriter) extensions(r *Record, actionShown bool) {
 	}
 	if r.ResponseBodySize != w.kept('E', r.ResponseBody) {
 		w.number(extRespSize, r.ResponseBodySize)
+	}
+	if f := r.Folded; f != nil {
+		w.name(extFolded)
+		w.dst = strconv.AppendInt(w.dst, f.Records, 10)
+		for _, at := range [...]time.Time{f.First, f.Last} {
+			w.dst = append(w.dst, ' ')
+			w.dst = at.UTC().AppendFormat(w.dst, time.RFC3339Nano)
+		}
+		w.dst = append(w.dst, '\n')
 	}
 	if w.ncrlf > 0 {
 		w.text(extCRLF, string(w.crlf[:w.ncrlf]))

@@ -127,6 +127,9 @@ func TestNativeRoundTrip(t *testing.T) {
 			r.ResponseHead = nil
 			r.Status = 0
 		},
+		"summary of a flood": func(r *Record) {
+			r.Folded = &Folded{Records: 5321, First: r.Time, Last: r.Time.Add(59*time.Second + 123456789)}
+		},
 		"head cut":            func(r *Record) { r.RequestHead = []byte("GET / HTTP/1.1\r\nHos") },
 		"head with bare LF":   func(r *Record) { r.RequestHead = []byte("GET / HTTP/1.1\nHost: a\r\n") },
 		"head of newlines":    func(r *Record) { r.RequestHead = []byte("\r\n\r\n\r\n") },
@@ -151,6 +154,26 @@ func TestNativeRoundTrip(t *testing.T) {
 			change(r)
 			roundTrip(t, r)
 		})
+	}
+}
+
+// A number without times is enough; what is no number is a fault and changes nothing.
+func TestFoldedLine(t *testing.T) {
+	for value, want := range map[string]int64{
+		"7": 7, "7 2026-11-22T13:00:00Z 2026-11-22T13:01:00Z": 7,
+		"": -1, "x": -1, "-1": -1, "7 8": -1, "7 2026 2027": -1, "7 2026-11-22T13:00:00Z": -1, "7 9999-12-31T23:59:59-23:00 2026-11-22T13:01:00Z": -1,
+	} {
+		text := strings.Replace(string(AppendNative(nil, fullRecord())), "Trapline-Kind:", "Trapline-Folded: "+value+"\nTrapline-Kind:", 1)
+		r, faults := ParseNative([]byte(text))
+		if want < 0 {
+			if r.Folded != nil || len(faults) != 1 {
+				t.Errorf("%q: %+v, faults %v", value, r.Folded, faults)
+			}
+			continue
+		}
+		if r.Folded == nil || r.Folded.Records != want || r.Folded.First.IsZero() || len(faults) > 0 {
+			t.Errorf("%q: %+v, faults %v", value, r.Folded, faults)
+		}
 	}
 }
 

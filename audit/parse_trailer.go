@@ -107,6 +107,8 @@ func (p *nativeParser) extension(name, value string) {
 		p.reqSize = p.size(value)
 	case extRespSize:
 		p.respSize = p.size(value)
+	case extFolded:
+		p.folded(value)
 	case extCRLF:
 		p.crlf = value
 	case extStatus:
@@ -133,6 +135,28 @@ func (p *nativeParser) size(value string) int64 {
 	}
 	return n
 }
+
+// folded reads "5321 2026-11-22T13:00:00.25Z 2026-11-22T13:00:59.5Z"; a sensor of another make may leave the times out.
+func (p *nativeParser) folded(value string) {
+	words := strings.Fields(value)
+	f := &Folded{First: p.r.Time, Last: p.r.Time}
+	var err [3]error
+	if len(words) > 0 {
+		f.Records, err[0] = strconv.ParseInt(words[0], 10, 64)
+	}
+	if len(words) == 3 {
+		f.First, err[1] = time.Parse(time.RFC3339Nano, words[1])
+		f.Last, err[2] = time.Parse(time.RFC3339Nano, words[2])
+	}
+	if err != [3]error{} || len(words) != 1 && len(words) != 3 || f.Records < 0 || !sane(f.First) || !sane(f.Last) {
+		p.fault(0, "part H: bad %s", extFolded)
+		return
+	}
+	p.r.Folded = f
+}
+
+// sane says whether a time can be written again as it was read: with four digits of a year.
+func sane(t time.Time) bool { return t.UTC().Year() >= 0 && t.UTC().Year() <= 9999 }
 
 func (p *nativeParser) actionExtension(value string) {
 	a := &Action{}

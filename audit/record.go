@@ -88,6 +88,8 @@ type Record struct {
 	Matches []Match
 	// Rules is the raw text of all rules that matched, logged or not (part K), in order, chains joined by newline + "  ".
 	Rules []RuleText
+	// Folded, when set, makes the record a summary: it stands for further records of the client that were not kept.
+	Folded *Folded
 	// Trailer holds further lines of part H in order (Stopwatch2, Producer, Server, Engine-Mode, Apache-Error ...).
 	Trailer []Field
 	// Unknown keeps parts of a parsed entry that this package has no field for, so that writing it again loses nothing.
@@ -100,6 +102,12 @@ type TLS struct {
 	Server  string // SNI
 	ALPN    []string
 	JA4     string
+}
+
+// Folded says how many records a summary stands for, beside the one whose request it shows.
+type Folded struct {
+	Records     int64
+	First, Last time.Time
 }
 
 // File is one uploaded file of part J.

@@ -54,7 +54,7 @@ func trapDirectives() []spec {
 				b.cfg.Trap.Allow = append(b.cfg.Trap.Allow, b.prefixes(d, []string{arg})...)
 			}
 		}},
-		{"TrapLimit", inMain, 2, 2, "headers, body, request, connection, client-connections or connections, and a value", (*builder).trapLimit},
+		{"TrapLimit", inMain, 2, 2, "headers, body, request, connection, client-connections, client-records or connections, and a value", (*builder).trapLimit},
 	}
 }
 
@@ -163,9 +163,13 @@ func (b *builder) trapLimit(_ *scope, d seclang.Directive) {
 		l.Connection = b.duration(d, value, time.Second)
 	case "client-connections":
 		l.PerClient = int(b.number(d, value, 1, 1<<20))
+	case "client-records":
+		if l.ClientRecords = -1; !strings.EqualFold(value, "off") {
+			l.ClientRecords = int(b.number(d, value, 1, 1<<20))
+		}
 	case "connections":
 		l.Connections = int(b.number(d, value, 1, 1<<24))
 	default:
-		b.errorf(d, "TrapLimit: found %q, expected headers, body, request, connection, client-connections or connections", d.Args[0])
+		b.errorf(d, "TrapLimit: found %q, expected headers, body, request, connection, client-connections, client-records or connections", d.Args[0])
 	}
 }

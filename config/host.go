@@ -326,4 +326,6 @@ type TrapLimits struct {
 	Connection  time.Duration
 	PerClient   int
 	Connections int
+	// ClientRecords are the records of a client a minute that go to consoles; -1 without a limit.
+	ClientRecords int
 }

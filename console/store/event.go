@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -122,6 +123,10 @@ func Summarize(e *Event) Summary {
 	h.Write(r.RequestBody)
 	s.Hash = binary.BigEndian.Uint64(h.Sum(nil))
 	s.matches(r)
+	if f := r.Folded; f != nil {
+		s.Message = fmt.Sprintf("%d records of this client from %s to %s UTC: it is over its limit, they were counted only; the last one is shown",
+			f.Records, f.First.UTC().Format(time.TimeOnly), f.Last.UTC().Format(time.TimeOnly))
+	}
 	return s
 }
 

@@ -155,6 +155,9 @@ func facts(b *eventBody) []fact {
 		out = append(out, fact{"Trap", rec.Server.String(), link("port", strconv.Itoa(int(rec.Server.Port()))), rec.Host})
 	}
 	out = append(out, fact{"Sensor", b.Sensor, link("sensor", b.Sensor), ""}, fact{"Kind", b.Kind, link("kind", b.Kind), ""})
+	if f := rec.Folded; f != nil {
+		out = append(out, fact{"Stands for", fmt.Sprintf("%d records", f.Records), "", "from " + stamp(f.First) + " to " + stamp(f.Last)})
+	}
 	if rec.Status != 0 {
 		out = append(out, fact{"Answer", strconv.Itoa(rec.Status), link("status", strconv.Itoa(rec.Status)), http.StatusText(rec.Status)})
 	}

@@ -86,7 +86,7 @@ func trapline(b *testing.B, withRules bool, tagged int, to console) server {
 	if to == own {
 		to = console(fmt.Sprintf(string(own), p[2]))
 	}
-	conf := fmt.Sprintf("Listen 127.0.0.1:%d\nListen 127.0.0.1:%d\n%s%s<VirtualHost *:%d>\nTrapHost On\nSecAuditEngine On\n</VirtualHost>\n<VirtualHost *:%d>\nDocumentRoot %s\n</VirtualHost>\n",
+	conf := fmt.Sprintf("TrapLimit client-records Off\nListen 127.0.0.1:%d\nListen 127.0.0.1:%d\n%s%s<VirtualHost *:%d>\nTrapHost On\nSecAuditEngine On\n</VirtualHost>\n<VirtualHost *:%d>\nDocumentRoot %s\n</VirtualHost>\n",
 		p[0], p[1], to, text, p[0], p[1], root)
 	file := filepath.Join(dir, "trapline.conf")
 	if err := os.WriteFile(file, []byte(conf), 0o644); err != nil {

@@ -35,7 +35,10 @@ func (c *compiler) newMacro(text string) *macro {
 			m.parts = append(m.parts, macroPart{literal: rest[:i]})
 		}
 		name := rest[i+2 : i+j]
-		rest = strings.TrimPrefix(rest[i+j+1:], "%") // %{NAME}% of old rules
+		rest = rest[i+j+1:]
+		if !strings.HasPrefix(rest, "%{") {
+			rest = strings.TrimPrefix(rest, "%") // %{NAME}% of old rules
+		}
 		base, key := name, ""
 		if k := strings.IndexAny(name, ".:"); k >= 0 {
 			base, key = name[:k], name[k+1:]

@@ -199,11 +199,11 @@ func (tx *Transaction) try(r *rule, x *ref, value, arg string) bool {
 	if tx.tracer != nil {
 		tx.traceTry(r, x, value, ok != r.neg)
 	}
+	if ok && r.capture {
+		tx.setCaptures(res.Captures) // also when the operator is negated, and so the rule does not match
+	}
 	if ok == r.neg {
 		return false
-	}
-	if ok && r.capture {
-		tx.setCaptures(res.Captures)
 	}
 	text := ""
 	if r.next == nil && r.starter.noted || tx.tracer != nil {

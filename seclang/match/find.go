@@ -2,6 +2,8 @@ package match
 
 import (
 	"strings"
+
+	"github.com/dlclark/regexp2"
 )
 
 // FindSubmatch finds the first match in s and appends its groups to dst: the
@@ -109,9 +111,10 @@ func (re *Regexp) each(s string, max int, f func(loc []int)) error {
 }
 
 // FindOverlapping calls f with the place of the first match that is not empty,
-// then of the first that starts later, and so on while f returns true. It needs
-// Options.Overlapping. The error is nil or ErrLimit.
-func (re *Regexp) FindOverlapping(s string, f func(start, end int) bool) error {
+// then of the first that starts later, and so on while f returns true. groups
+// is how many groups there are up to the last that took part, the match
+// itself included. It needs Options.Overlapping. The error is nil or ErrLimit.
+func (re *Regexp) FindOverlapping(s string, f func(start, end, groups int) bool) error {
 	if ok, err := re.guarded(s); !ok {
 		return err
 	}
@@ -127,12 +130,22 @@ func (re *Regexp) FindOverlapping(s string, f func(start, end int) bool) error {
 		if err != nil || m == nil {
 			return err
 		}
-		if m.Length > 0 && !f(m.Index, m.Index+m.Length) {
+		if m.Length > 0 && !f(m.Index, m.Index+m.Length, re.lastGroup(m)) {
 			return nil
 		}
 		at = m.Index + 1
 	}
 	return nil
+}
+
+// lastGroup is how many groups m has up to the last that took part.
+func (re *Regexp) lastGroup(m *regexp2.Match) int {
+	for g := re.highest; g > 0; g-- {
+		if x := m.GroupByNumber(g); x != nil && len(x.Captures) > 0 {
+			return g + 1
+		}
+	}
+	return 1
 }
 
 // unset is room for the places of all groups.

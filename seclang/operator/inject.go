@@ -35,7 +35,7 @@ type detectXSS struct{}
 func newDetectXSS(string, Env) (Operator, error) { return detectXSS{}, nil }
 
 func (detectXSS) Match(in, _ string, m *Result) bool {
-	if plainText(in) || !libinjection.IsXSS(in) && !namespaceXSS(in) {
+	if plainText(in) || !libinjection.IsXSS(in) && !attributeXSS(in) {
 		return false
 	}
 	if m.Capture {
@@ -47,25 +47,36 @@ func (detectXSS) Match(in, _ string, m *Result) bool {
 	return true
 }
 
-// namespaceXSS makes up for a slip of the port: in libinjection every attribute
-// that begins with xmlns or xlink is XSS, in the port (0.3.5) only those exact
-// names are. So it is asked once more with the rest of such names cut off.
-func namespaceXSS(in string) bool {
+// attributeXSS asks once more with names of attributes made plain that are XSS
+// to the libinjection in mod_security2 2.9.7 but not to the port (0.3.5): every
+// name of five and more letters that begins with "on", where the port knows a
+// list of events, and every name that begins with xmlns or xlink, where the
+// port knows only those exact names.
+func attributeXSS(in string) bool {
 	var b strings.Builder
 	last := 0
 	for i := 0; i+5 <= len(in); i++ {
-		if in[i]|0x20 != 'x' || !strings.EqualFold(in[i:i+5], "xmlns") && !strings.EqualFold(in[i:i+5], "xlink") {
+		plain := ""
+		switch in[i] | 0x20 {
+		case 'x':
+			if strings.EqualFold(in[i:i+5], "xmlns") || strings.EqualFold(in[i:i+5], "xlink") {
+				plain = in[i : i+5]
+			}
+		case 'o':
+			if in[i+1]|0x20 == 'n' {
+				plain = "onload"
+			}
+		}
+		if plain == "" || i > 0 && strings.IndexByte(beforeName, in[i-1]) < 0 {
 			continue
 		}
-		i += 5
-		end := i
-		for end < len(in) && strings.IndexByte(" \t\n\v\f\r/=>", in[end]) < 0 {
-			end++
+		end := i + nameLength(in[:i], in[i:])
+		if end-i < 5 || in[i:end] == plain {
+			continue
 		}
-		if end > i {
-			b.WriteString(in[last:i])
-			last = end
-		}
+		b.WriteString(in[last:i])
+		b.WriteString(plain)
+		last = end
 		i = end - 1
 	}
 	if last == 0 {
@@ -73,6 +84,26 @@ func namespaceXSS(in string) bool {
 	}
 	b.WriteString(in[last:])
 	return libinjection.IsXSS(b.String())
+}
+
+const (
+	htmlSpace  = " \t\n\v\f\r\x00"
+	beforeName = htmlSpace + "/=>\"'`"
+)
+
+// nameLength is the length of the name at the start of s, given what stands
+// before it: as the value of attributename= it may hold more characters.
+func nameLength(before, s string) int {
+	stop := htmlSpace + "/=>"
+	if t := strings.TrimRight(before, htmlSpace); strings.HasSuffix(t, "=") {
+		stop = htmlSpace + ">"
+	} else if n := len(before); n > 0 && strings.IndexByte("\"'`", before[n-1]) >= 0 && strings.HasSuffix(strings.TrimRight(before[:n-1], htmlSpace), "=") {
+		stop = before[n-1:]
+	}
+	if n := strings.IndexAny(s, stop); n >= 0 {
+		return n
+	}
+	return len(s)
 }
 
 // oneWord reports whether libinjection makes a single token of s, a word or a

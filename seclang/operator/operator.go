@@ -212,5 +212,5 @@ func hasMacro(arg string) bool { return strings.Contains(arg, "%{") }
 // makes its rule match: op and arg are as the rule gives them.
 func Required(op, arg, target string) string {
 	// Only the argument is cut, and the name of the variable is escaped a second time, as mod_security2 does.
-	return fmt.Sprintf("Match of \"%s\" against \"%s\" required.", strings.TrimSpace(escape(op)+" "+shown(arg)), escape(target))
+	return fmt.Sprintf("Match of \"%s\" against \"%s\" required.", escape(op)+" "+shown(arg), escape(target))
 }

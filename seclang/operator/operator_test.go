@@ -243,7 +243,7 @@ func TestRequired(t *testing.T) {
 	for _, c := range []struct{ op, arg, want string }{
 		{"rx", `^[\d.]+$`, `Match of "rx ^[\\d.]+$" against "ARGS:a" required.`},
 		{"within", "%{tx.allowed_methods}", `Match of "within %{tx.allowed_methods}" against "ARGS:a" required.`},
-		{"detectSQLi", "", `Match of "detectSQLi" against "ARGS:a" required.`},
+		{"detectSQLi", "", `Match of "detectSQLi " against "ARGS:a" required.`},
 	} {
 		if got := Required(c.op, c.arg, "ARGS:a"); got != c.want {
 			t.Errorf("got %s, want %s", got, c.want)

@@ -70,10 +70,14 @@ func (o *phrases) Match(in, _ string, m *Result) bool {
 		return false
 	}
 	o.once.Do(func() { o.set = match.NewPhrases(o.list) })
-	phrase, _, ok := o.set.Find(in)
+	_, end, ok := o.set.Find(in)
 	if !ok {
 		return false
 	}
+	if !m.Capture && !m.Explain {
+		return true
+	}
+	phrase := o.set.Path(in, end)
 	if m.Capture {
 		m.Captures = append(m.Captures, phrase)
 	}

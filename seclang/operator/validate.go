@@ -147,7 +147,7 @@ func utf8Char(s string) (n int, fault string) {
 		d = d<<6 | rune(x&0x3f)
 	}
 	switch {
-	case d >= 0xd800 && d <= 0xdfff || d > 0x10ffff:
+	case d >= 0xd800 && d <= 0xdfff: // F4 90 and what follows it, beyond the last character, pass in both versions of ModSecurity
 		return 0, "use of restricted character"
 	case d < least:
 		return 0, "overlong character detected"

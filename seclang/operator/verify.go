@@ -27,7 +27,7 @@ func newVerify(name string, valid func([]byte) bool) func(string, Env) (Operator
 
 func (o *verify) Match(in, _ string, m *Result) bool {
 	found := false
-	m.Err = o.re.FindOverlapping(in, func(start, end int) bool {
+	m.Err = o.re.FindOverlapping(in, func(start, end, groups int) bool {
 		var digits []byte
 		for _, c := range []byte(in[start:end]) {
 			if c >= '0' && c <= '9' {
@@ -38,7 +38,8 @@ func (o *verify) Match(in, _ string, m *Result) bool {
 			return true
 		}
 		found = true
-		if m.Capture {
+		// mod_security2 puts the whole match into every group of the pattern.
+		for i := 0; m.Capture && i < min(groups, match.MaxGroups); i++ {
 			m.Captures = append(m.Captures, in[start:end])
 		}
 		if m.Explain {

@@ -78,6 +78,9 @@ func newPair(t *testing.T, rules string, files map[string]string) *pair {
 	if err := os.WriteFile(path, []byte(rules), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	if out, ok := peertest.CheckApache(t, "Include "+path+"\n"); !ok {
+		t.Fatalf("Apache does not take the rules: %s", out)
+	}
 	a := peertest.StartApache(t, "Listen "+address+"\nMaxKeepAliveRequests 0\nKeepAliveTimeout 60\nErrorLog /dev/null\n"+
 		"SecAuditLog {{dir}}/audit/log\nSecDataDir {{dir}}/data\nSecTmpDir {{dir}}/data\nInclude "+path+"\n", address)
 	return &pair{address, a.Dir, e}
@@ -128,8 +131,7 @@ func sortOut(t *testing.T, r *audit.Record, into [][]said) {
 	t.Helper()
 	for _, m := range r.Matches {
 		if m.ID == 0 {
-			t.Logf("message without a rule: %.300q %.300q", m.Text, m.Operator)
-			continue
+			continue // what failed in a rule, and limits
 		}
 		name, data, _ := strings.Cut(m.Data, separator)
 		_, name, _ = strings.Cut(name, ":a")

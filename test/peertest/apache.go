@@ -46,34 +46,58 @@ ServerTokens Prod
 %[2]s
 `
 
-// StartApache runs Apache with the configuration behind a preamble that loads
-// modules. {{dir}} in the configuration is the server's directory.
-func StartApache(t testing.TB, conf string, listen ...string) *Apache {
+// CheckApache says whether Apache takes the configuration, and what it prints: `apache2 -t`.
+func CheckApache(t testing.TB, conf string) (output string, ok bool) {
+	t.Helper()
+	bin := modSecurity(t)
+	_, file := serverDir(t, conf)
+	out, err := exec.Command(bin, "-t", "-f", file).CombinedOutput()
+	return string(out), err == nil
+}
+
+// modSecurity is the path of an Apache that has mod_security2.
+func modSecurity(t testing.TB) string {
 	t.Helper()
 	bin := Program(t, "apache2", "/usr/sbin/apache2")
 	if _, err := os.Stat(modules + "mod_security2.so"); err != nil {
 		t.Skip("PEER MISSING: libapache2-mod-security2 is not installed; make test installs it")
 	}
-	a := &Apache{Dir: worldReadable(t)}
+	return bin
+}
+
+// serverDir makes a server's directory with its configuration file.
+func serverDir(t testing.TB, conf string) (dir, file string) {
+	t.Helper()
+	dir = worldReadable(t)
 	user := ""
 	if os.Geteuid() == 0 {
 		user = "User www-data\nGroup www-data"
 	}
 	for _, d := range []string{"logs", "data", "htdocs", "audit"} {
-		path := filepath.Join(a.Dir, d)
+		path := filepath.Join(dir, d)
 		if err := os.Mkdir(path, 0o777); err != nil {
 			t.Fatal(err)
 		}
 		_ = os.Chmod(path, 0o777)
 	}
-	if err := os.WriteFile(filepath.Join(a.Dir, "htdocs", "index.html"), []byte("<p>the real site</p>\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "htdocs", "index.html"), []byte("<p>the real site</p>\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(a.Dir, "httpd.conf")
-	text := fmt.Sprintf(preamble, a.Dir, strings.ReplaceAll(conf, "{{dir}}", a.Dir), user)
+	file = filepath.Join(dir, "httpd.conf")
+	text := fmt.Sprintf(preamble, dir, strings.ReplaceAll(conf, "{{dir}}", dir), user)
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	return dir, file
+}
+
+// StartApache runs Apache with the configuration behind a preamble that loads
+// modules. {{dir}} in the configuration is the server's directory.
+func StartApache(t testing.TB, conf string, listen ...string) *Apache {
+	t.Helper()
+	bin := modSecurity(t)
+	dir, file := serverDir(t, conf)
+	a := &Apache{Dir: dir}
 	a.cmd = exec.Command(bin, "-D", "FOREGROUND", "-f", file)
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := os.Create(filepath.Join(a.Dir, "logs", "out.log"))

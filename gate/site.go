@@ -144,11 +144,14 @@ func (g *Gate) newSite(in Site) (*site, error) {
 	return s, errors.Join(errs...)
 }
 
-// readsBody says whether the request body has to wait for phase 2: access is on, perhaps by a ctl, and some rule may read
-// it. The question is put to the rules' text: a name that is mentioned without being read costs a buffer, not a request
+// readsBody says whether the request body has to wait for phase 2: access is on, perhaps by a ctl or because nothing says
+// that it is off, and some rule may read it. The question is put to the rules' text: a name that is mentioned without being read costs a buffer, not a request
 // that slips through.
 func readsBody(s *seclang.Settings, rules []seclang.RuleView) bool {
-	access, reads := s.RequestBodyAccess, s.StreamInBody
+	access, reads := s.RequestBodyAccess || !s.Set("SecRequestBodyAccess"), s.StreamInBody
+	if s.Set("SecRequestBodyLimit") && s.Set("SecRequestBodyLimitAction") && s.RequestBodyLimitAction == seclang.LimitReject {
+		reads = true // a limit holds whether or not rules read what is within it
+	}
 	names := []string{"ARGS", "FILES", "MULTIPART", "REQBODY", "REQUEST_BODY", "XML", "STREAM_INPUT", "FULL_REQUEST", "INBOUND_DATA", "URLENCODED", "EXEC:", "INSPECTFILE", "SANITI"}
 	for i := range rules {
 		raw := strings.ToUpper(rules[i].Raw)

@@ -306,6 +306,31 @@ Require all denied
 	}
 }
 
+// A rule that reads the body gets it unless SecRequestBodyAccess is Off; what the rules alone would say (trapline explain) is
+// what the site does.
+func TestBodyAccessUnsaid(t *testing.T) {
+	rule := "SecRule ARGS_POST:evil \"@streq 1\" \"id:1,phase:2,deny,status:403\"\n"
+	limit := "SecRequestBodyLimit 10\nSecRequestBodyLimitAction Reject\n"
+	for _, c := range []struct {
+		conf, body string
+		want       int
+	}{
+		{rule, "evil=1", 403},
+		{rule, "evil=2", 200},
+		{rule, "a=" + strings.Repeat("x", 300_000), 200},
+		{rule + "SecRequestBodyAccess Off\n", "evil=1", 200},
+		{rule + "SecRequestBodyAccess On\n", "evil=1", 403},
+		{limit, "0123456789", 200},
+		{limit, "0123456789a", 403},
+	} {
+		b := start(t, rules+c.conf+proxyAll, http.HandlerFunc(echoServer))
+		res, text := b.do(http.DefaultClient, "POST", "http://"+b.addr+"/", strings.NewReader(c.body), "Content-Type", "application/x-www-form-urlencoded")
+		if res.StatusCode != c.want || c.want == 200 && !strings.HasSuffix(text, c.body) {
+			t.Errorf("%q %.20q: %d, want %d", c.conf, c.body, res.StatusCode, c.want)
+		}
+	}
+}
+
 func TestBodyRules(t *testing.T) {
 	b := start(t, rules+`SecRequestBodyAccess On
 SecRequestBodyLimit 300000

@@ -103,6 +103,8 @@ func Compile(cfg Config) (*Engine, error) {
 	c.checkIDs()
 	c.resolveDefaults()
 	c.compileRules()
+	c.assumeBodies()
+	c.warnAnswers()
 	c.sortFaults()
 	if len(c.errs) > 0 {
 		errs := make([]error, len(c.errs))

@@ -54,6 +54,7 @@ func compile(ctx context.Context, conf *config.Config, warnings []config.Warning
 		l.warnings = append(l.warnings, engine.Warnings()...)
 		l.assumptions = append(l.assumptions, engine.Assumptions()...)
 	}
+	errs = append(errs, checkGuardian(conf))
 	l.fetched = remote.notes()
 	l.warnings, l.assumptions = unique(l.warnings), unique(l.assumptions)
 	if len(conf.Trap.Decisions) > 0 || conf.Trap.Data != "" {

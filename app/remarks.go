@@ -99,6 +99,10 @@ func unready(l *loaded) error {
 		errs = append(errs, errNothing)
 	}
 	errs = append(errs, gate.CheckTLS(l.conf))
+	server := seclang.ServerSettings(l.conf.Main.Sec)
+	root := auditLogs{root: l.conf.Root}
+	d := server.Origin["secguardianlog"]
+	errs = append(errs, folderOf(place(d.File, d.Line), "SecGuardianLog", root.path(server.GuardianLog)))
 	for _, h := range usedHosts(l.conf) {
 		for _, log := range h.CustomLogs {
 			errs = append(errs, folderOf(place(h.File, h.Line), "CustomLog", log.Target))

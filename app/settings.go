@@ -23,6 +23,7 @@ type settings struct {
 	hosts     map[*config.Host]*host
 	decisions []config.Decision
 	logs      *auditLogs
+	guardian  *guardian // nil: none
 }
 
 // host is one virtual host as it runs.
@@ -51,8 +52,11 @@ func (s *Sensor) build(ctx context.Context, conf *config.Config, warnings []conf
 	l.warnings = append(l.warnings, remarks(l)...)
 	set := &settings{loaded: l, hosts: map[*config.Host]*host{}, decisions: conf.Trap.Decisions}
 	set.logs = &auditLogs{root: conf.Root, log: s.log, open: map[string]*auditlog.Writer{}}
+	if set.guardian, err = set.logs.openGuardian(seclang.ServerSettings(conf.Main.Sec)); err != nil {
+		return nil, err
+	}
 	for _, c := range usedHosts(conf) {
-		h, err := s.buildHost(l, c, set.logs)
+		h, err := s.buildHost(l, c, set)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", place(c.File, c.Line), err), set.close())
 		}
@@ -61,14 +65,14 @@ func (s *Sensor) build(ctx context.Context, conf *config.Config, warnings []conf
 	return set, nil
 }
 
-func (s *Sensor) buildHost(l *loaded, c *config.Host, logs *auditLogs) (*host, error) {
+func (s *Sensor) buildHost(l *loaded, c *config.Host, set *settings) (*host, error) {
 	engine := l.engines[c]
 	h := &host{name: c.Name, honeytrap: c.Honeytrap, engine: engine}
 	var err error
 	if h.route, err = s.routes.of(l.conf, c); err != nil {
 		return nil, err
 	}
-	if h.logs, err = logs.of(engine.Settings()); err != nil {
+	if h.logs, err = set.logs.of(engine.Settings()); err != nil {
 		return nil, err
 	}
 	h.handle = func(ctx context.Context, r *audit.Record, tag collection.Ticket) error {
@@ -77,7 +81,7 @@ func (s *Sensor) buildHost(l *loaded, c *config.Host, logs *auditLogs) (*host, e
 	if !c.Honeytrap {
 		return h, nil
 	}
-	h.trap = &trap.Host{Name: c.Name, Engine: engine, TagConnect: c.TagConnect, Handle: h.handle}
+	h.trap = &trap.Host{Name: c.Name, Engine: engine, TagConnect: c.TagConnect, Handle: h.handle, Guardian: set.guardian.write()}
 	if c.DocumentRoot != "" {
 		h.trap.DocumentRoot = files(c.DocumentRoot)
 	}
@@ -104,7 +108,7 @@ func files(folder string) http.Handler {
 // engine there. A honeytrap has one: a name of its own on a port of the real site
 // (a decoy) is served by the gate, which must tag and record whoever asks for it.
 func (set *settings) sites() gate.Sites {
-	return gate.Sites{Config: set.conf, Site: func(c *config.Host) gate.Site {
+	return gate.Sites{Config: set.conf, Guardian: set.guardian.write(), Site: func(c *config.Host) gate.Site {
 		h, ok := set.hosts[c]
 		if !ok {
 			return gate.Site{Host: c}
@@ -127,8 +131,8 @@ func (s *Sensor) trapHost(local netip.AddrPort, name string) *trap.Host {
 	return s.lastTrap.Load()
 }
 
-// close closes the audit logs.
-func (set *settings) close() error { return set.logs.close() }
+// close closes the logs.
+func (set *settings) close() error { return errors.Join(set.logs.close(), set.guardian.close()) }
 
 // trapLimits carries the TrapLimit lines to the room that keeps them.
 func trapLimits(c config.TrapLimits) trap.Limits {

@@ -20,6 +20,9 @@ func (s *Sensor) status() map[string]any {
 		"trap": s.trap.Stats(), "gate": s.gate.Stats(), "collection": s.collections.Stats(), "decision": s.decisions.Stats(),
 		"records per client": s.folds.stats(),
 	}
+	if g := s.settings.Load().guardian; g != nil {
+		all["guardian log"] = guardianStats{Dropped: g.log.Dropped(), Restarts: g.log.Restarts()}
+	}
 	if s.ingest != nil {
 		all["ingest"] = s.ingest.Stats()
 	}

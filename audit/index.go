@@ -95,6 +95,20 @@ func hostOnly(s string) string {
 // IndexLimit bytes: of a longer one the request line is cut and " L" stands at its end.
 func AppendIndex(dst []byte, l *IndexLine) []byte {
 	start := len(dst)
+	dst, request, end := appendCombined(dst, l)
+	dst = append(dst, ' ')
+	dst = appendToken(dst, l.File)
+	dst = append(dst, ' ')
+	dst = strconv.AppendInt(dst, l.Offset, 10)
+	dst = append(dst, ' ')
+	dst = strconv.AppendInt(dst, l.Size, 10)
+	dst = append(dst, " md5:"...)
+	dst = append(dst, l.MD5...)
+	return endLine(dst, start, request, end, l.Limited)
+}
+
+// appendCombined appends what index and guardian lines begin with; dst[request:end] is the request line.
+func appendCombined(dst []byte, l *IndexLine) (_ []byte, request, end int) {
 	dst = appendToken(dst, l.Host)
 	dst = append(dst, ' ')
 	dst = appendToken(dst, l.Client)
@@ -105,9 +119,9 @@ func AppendIndex(dst []byte, l *IndexLine) []byte {
 	dst = append(dst, " ["...)
 	dst = appendTime(dst, l.Time)
 	dst = append(dst, `] "`...)
-	request := len(dst)
+	request = len(dst)
 	dst = appendEscaped(dst, l.Request)
-	end := len(dst)
+	end = len(dst)
 	dst = append(dst, `" `...)
 	dst = strconv.AppendInt(dst, int64(l.Status), 10)
 	dst = append(dst, ' ')
@@ -119,16 +133,11 @@ func AppendIndex(dst []byte, l *IndexLine) []byte {
 	dst = append(dst, ' ')
 	dst = appendToken(dst, l.ID)
 	dst = append(dst, ' ')
-	dst = appendQuotedOrDash(dst, l.Session)
-	dst = append(dst, ' ')
-	dst = appendToken(dst, l.File)
-	dst = append(dst, ' ')
-	dst = strconv.AppendInt(dst, l.Offset, 10)
-	dst = append(dst, ' ')
-	dst = strconv.AppendInt(dst, l.Size, 10)
-	dst = append(dst, " md5:"...)
-	dst = append(dst, l.MD5...)
-	limited := l.Limited
+	return appendQuotedOrDash(dst, l.Session), request, end
+}
+
+// endLine ends the line from start, and cuts its request line dst[request:end] when it is too long.
+func endLine(dst []byte, start, request, end int, limited bool) []byte {
 	if over := len(dst) - start - IndexLimit; over > 0 {
 		cut := wholeEscapes(dst[request:end], max(0, end-request-over))
 		dst = append(dst[:request+cut], dst[end:]...)

@@ -242,7 +242,7 @@ func TestPipeNeverBlocks(t *testing.T) {
 	if w.Stats().Dropped == 0 {
 		t.Error("nothing dropped")
 	}
-	w.pipe.cmd.Process.Kill()
+	w.pipe.stop()
 	w.Close()
 }
 

@@ -28,7 +28,7 @@ type pipe struct {
 	lines  [][]byte      // mu
 	bytes  int           // mu
 	closed bool          // mu
-	cmd    *exec.Cmd     // mu; the program that runs
+	stop   func()        // mu; ends a write that hangs: kills the program
 	wake   chan struct{} // a token when lines or closed have changed
 	giveUp chan struct{} // closed when Close has waited long enough
 }
@@ -112,7 +112,7 @@ func (p *pipe) start() (*exec.Cmd, io.WriteCloser, error) {
 		return nil, nil, err
 	}
 	p.mu.Lock()
-	p.cmd = cmd
+	p.stop = func() { _ = cmd.Process.Kill() }
 	p.mu.Unlock()
 	return cmd, in, nil
 }
@@ -240,7 +240,7 @@ func (p *pipe) close() error {
 		close(p.giveUp)
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		_ = p.cmd.Process.Kill() // it may be what a write waits for
+		p.stop() // it may be what a write waits for
 	})
 	defer timer.Stop()
 	<-p.done

@@ -46,6 +46,8 @@ type Sites struct {
 	Config *config.Config
 	// Site gives each host its engine; it is called once per host by SetSites.
 	Site func(*config.Host) Site
+	// Guardian is SecGuardianLog; nil: there is none.
+	Guardian Guardian
 }
 
 // Config says what a Gate needs.

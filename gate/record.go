@@ -82,6 +82,9 @@ func (x *exchange) endTransaction(head []byte) {
 	if !x.judged {
 		x.tx.ResponseLine(x.status, x.r.Proto)
 	}
+	if write := x.site.guardian; write != nil {
+		x.guard(write)
+	}
 	x.tx.Logging()
 	ticket := x.tx.Commit()
 	wanted := x.tx.AuditWanted(x.status)

@@ -40,6 +40,7 @@ type site struct {
 	plain    *merged // what holds without sections
 	sections []*section
 	logs     []*accessLog
+	guardian Guardian // nil: none
 	setsEnv  bool
 	limits   limits
 	// readsBody says that the rules must have the request body before the upstream gets it.
@@ -67,6 +68,7 @@ func (g *Gate) newTable(s Sites) (*table, error) {
 			errs = append(errs, err)
 			return
 		}
+		site.guardian = s.Guardian
 		t.sites[h] = site
 	}
 	add(s.Config.Main)

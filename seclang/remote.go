@@ -125,6 +125,7 @@ func shownURL(s string) string {
 var localOnly = []string{
 	"include", "includeoptional", "secremoterules", "secremoterulesfailaction", "secrulescript", "secauditlog", "secauditlog2", "secauditlogstoragedir",
 	"secguardianlog", "secdebuglog", "secdatadir", "sectmpdir", "secuploaddir", "secchrootdir",
+	"secconnengine", "secconnreadstatelimit", "secreadstatelimit", "secconnwritestatelimit", "secwritestatelimit",
 }
 
 // mayHold refuses in a fetched text what only the owner of this host may say; everything else may stand where it does.
@@ -134,7 +135,7 @@ func (c *compiler) mayHold(d Directive) bool {
 	}
 	switch name := lower(d.Name); {
 	case slices.Contains(localOnly, name):
-		c.fail(fmt.Errorf("%s in fetched rules, expected rules and settings that name no program, no folder and no other text", d.Name))
+		c.fail(fmt.Errorf("%s in fetched rules, expected rules, and settings about requests", d.Name))
 		return false
 	case strings.HasPrefix(d.Name, "<"):
 		c.fail(fmt.Errorf("section %s in fetched rules, expected Sec directives only", d.Name))

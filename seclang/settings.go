@@ -47,7 +47,9 @@ type Settings struct {
 	AuditLogRelevantStatus *regexp.Regexp
 	AuditLogDirMode        fs.FileMode // 0: the process's default
 	AuditLogFileMode       fs.FileMode
-	GuardianLog            string
+	// GuardianLog is a file, or "|program arguments"; it gets a line for every request, with GuardianIf "NAME" or "!NAME"
+	// only for those that have, or have not, the environment variable.
+	GuardianLog, GuardianIf string
 
 	RequestBodyAccess         bool
 	RequestBodyLimit          int64
@@ -117,6 +119,16 @@ func defaultSettings() Settings {
 		PcreMatchLimit: 1500, PcreMatchLimitRecursion: 1500, CollectionTimeout: 3600 * time.Second,
 		UploadFileLimit: 100, UploadFileMode: 0o600, UploadKeepFiles: "Off", TmpSaveUploads: true, WebAppID: "default",
 	}
+}
+
+// ServerSettings are the settings that directives make, without their rules: for what holds for a whole server, whichever
+// hosts it has. It does not judge: faults are reported by Compile.
+func ServerSettings(ds []Directive) Settings {
+	s := defaultSettings()
+	for _, d := range ds {
+		_, _, _ = s.setting(d)
+	}
+	return s
 }
 
 func (s *Settings) clone() Settings {

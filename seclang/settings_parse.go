@@ -20,7 +20,6 @@ var ignored = map[string]string{
 	"sechashparam":             "hash protection of links is not done here",
 	"sechashmethodrx":          "hash protection of links is not done here",
 	"sechashmethodpm":          "hash protection of links is not done here",
-	"secguardianlog":           "the guardian program of mod_security2 is not started; decisions are published by the server itself",
 	"seccachetransformations":  "", // results are always shared by value; the directive never changes an outcome
 	"secrxprefilter":           "", // the literal scan is always on and exact
 	"seccollectiongcfrequency": "", // the store sweeps by itself
@@ -138,6 +137,8 @@ func (s *Settings) auditSetter(name string) (setFunc, bool) {
 		return textTo(&s.AuditLog), true
 	case "secauditlog2":
 		return textTo(&s.AuditLog2), true
+	case "secguardianlog":
+		return s.setGuardian, true
 	case "secauditlogtype":
 		return oneOf(&s.AuditLogType, "Serial", "Concurrent", "HTTPS", "Parallel"), true
 	case "secauditlogformat":

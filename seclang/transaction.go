@@ -140,6 +140,9 @@ func (tx *Transaction) Interruption() *Interruption { return tx.interruption }
 // ID returns the transaction's unique id.
 func (tx *Transaction) ID() string { return tx.id }
 
+// SessionID returns what setsid named, "" before.
+func (tx *Transaction) SessionID() string { return tx.sessionID }
+
 // Env returns what setenv set, in order.
 func (tx *Transaction) Env() []audit.Field { return tx.env }
 

@@ -175,6 +175,9 @@ func (x *exchange) inspect(proto, method string) {
 // rules false leaves phase 5 and the tags out: nothing has been touched.
 func (x *exchange) settle(ctx context.Context, rules bool) {
 	var ticket collection.Ticket
+	if x.host.Guardian != nil && x.rec.Kind == audit.KindHTTP {
+		x.guard()
+	}
 	if rules {
 		x.tx.Logging()
 		ticket = x.tx.Commit()
@@ -183,6 +186,21 @@ func (x *exchange) settle(ctx context.Context, rules bool) {
 	x.rec.Relevant = x.tx.AuditWanted(x.rec.Status)
 	x.rec.Trailer = append(x.rec.Trailer, x.notes...)
 	x.c.hand(ctx, x.host, &x.rec, ticket)
+}
+
+// guard makes the request's line for SecGuardianLog.
+func (x *exchange) guard() {
+	l := audit.Index(&x.rec, "", 0, "")
+	l.ID, l.Session = x.tx.ID(), x.tx.SessionID()
+	x.host.Guardian(&l, now().Sub(x.rec.Time), func(name string) (string, bool) {
+		env := x.tx.Env()
+		for i := len(env) - 1; i >= 0; i-- {
+			if env[i].Name == name {
+				return env[i].Value, true
+			}
+		}
+		return "", false
+	})
 }
 
 // pause delays an answer as the rule's action pause asks, but no longer than a request may take.

@@ -48,6 +48,10 @@ type Host struct {
 	// Handle must not keep r or any of its bytes after it returned: they are used again.
 	Handle func(ctx context.Context, r *audit.Record, tag collection.Ticket) error
 
+	// Guardian gets a line for every HTTP request before its answer (SecGuardianLog); nil: there is none. env looks up
+	// what rules have set. It must not block, and not keep l or env.
+	Guardian func(l *audit.IndexLine, took time.Duration, env func(name string) (value string, ok bool))
+
 	server     string // Server header
 	serverOnce sync.Once
 }

@@ -60,6 +60,9 @@ func (f *Flags) boundaryValue(value string) (boundary, problem string) {
 		value = value[1 : len(value)-1]
 	} else if value != "" && (value[0] == '"' || len(value) >= 2 && value[len(value)-1] == '"') {
 		return "", "Multipart: Invalid boundary in C-T (quote)."
+	} else {
+		// Parameters may follow, as version 3 has it: every back end ends the boundary there. Version 2 refuses such uploads.
+		value, _, _ = strings.Cut(value, ";")
 	}
 	switch {
 	case countBoundaries(lowerASCII(value)) != 0:

@@ -31,10 +31,10 @@ type jsonError struct {
 
 func parseJSON(r *Result, text string, c *Config) {
 	p := jsonParser{s: text, limit: min(c.JSONDepth, 100_000), c: c, r: r}
-	p.space()
-	if p.pos == len(p.s) {
-		return // an empty body is no error, as in ModSecurity
+	if text == "" {
+		return // an empty body is no error, as in ModSecurity; one of blanks is
 	}
+	p.space()
 	if c.JSONNames == NamesV3 {
 		p.path = append(p.path, "json"...)
 	}
@@ -66,7 +66,7 @@ func (p *jsonParser) fail(text string) *jsonError { return &jsonError{pos: p.pos
 func (p *jsonParser) space() {
 	for p.pos < len(p.s) {
 		switch p.s[p.pos] {
-		case ' ', '\t', '\n', '\r':
+		case ' ', '\t', '\n', '\r', '\v', '\f': // yajl takes the last two, which RFC 8259 does not have
 			p.pos++
 		default:
 			return
@@ -165,7 +165,10 @@ func (p *jsonParser) object(key string) *jsonError {
 		p.pos++
 		p.space()
 		if p.c.JSONNames == NamesV3 {
-			p.path = append(append(p.path, '.'), name...)
+			if p.path = append(p.path, '.'); name == "" {
+				p.path = append(p.path, "empty-key"...) // its name in version 3
+			}
+			p.path = append(p.path, name...)
 		}
 		if err := p.value(name); err != nil {
 			return err
@@ -305,10 +308,26 @@ func (p *jsonParser) str() (string, *jsonError) {
 	return "", p.fail("unexpected end of input")
 }
 
+// rune checks one sequence as yajl does: by its form. Overlong ones and halves of surrogate pairs pass, as in both
+// versions of ModSecurity; @validateUtf8Encoding is for rules that mind.
 func (p *jsonParser) rune() *jsonError {
-	r, n := utf8.DecodeRuneInString(p.s[p.pos:])
-	if r == utf8.RuneError && n <= 1 {
+	c := p.s[p.pos]
+	n := 0
+	switch {
+	case c>>5 == 0x6:
+		n = 2
+	case c>>4 == 0xe:
+		n = 3
+	case c>>3 == 0x1e:
+		n = 4
+	}
+	if n == 0 || p.pos+n > len(p.s) {
 		return p.fail("invalid bytes in UTF-8 string")
+	}
+	for _, c := range []byte(p.s[p.pos+1 : p.pos+n]) {
+		if c>>6 != 0x2 {
+			return p.fail("invalid bytes in UTF-8 string")
+		}
 	}
 	p.pos += n
 	return nil
@@ -367,8 +386,12 @@ func (p *jsonParser) escape(b []byte) ([]byte, *jsonError) {
 			p.pos += 6
 		}
 	}
-	if r >= 0xd800 && r < 0xe000 {
-		return append(b, '?'), nil // half a pair: what yajl makes of it
+	switch {
+	case r >= 0xd800 && r < 0xdc00:
+		// The first half alone. yajl pairs it with whatever escape follows: the quote of \ud83d\u0027 is gone there. Here it stays.
+		return append(b, '?'), nil
+	case r >= 0xdc00 && r < 0xe000:
+		return append(b, 0xe0|byte(r>>12), 0x80|byte(r>>6)&0x3f, 0x80|byte(r)&0x3f), nil // the second half alone, as yajl writes it
 	}
 	return utf8.AppendRune(b, r), nil
 }

@@ -30,12 +30,14 @@ type Multipart struct {
 	line      []byte // of the current line what earlier writes brought
 	lineStart bool   // line begins at the start of a line, not inside a long one
 	offset    int    // in the body, of the first byte of line
+	bareLF    bool   // the line before ended in LF without CR
 	seen      bool
 	count     int // boundaries
 	complete  bool
 
 	part         *part
 	inData       bool
+	dataRead     bool   // the part has a line of data
 	reserve      string // "\r\n", "\n" or ""
 	noFiles      int64
 	store        fileStore
@@ -115,6 +117,7 @@ func (m *Multipart) write(s string) {
 		m.piece(piece)
 		m.offset += len(piece)
 		m.lineStart = strings.HasSuffix(piece, "\n")
+		m.bareLF = m.lineStart && !strings.HasSuffix(piece, "\r\n")
 	}
 }
 
@@ -137,7 +140,7 @@ func (m *Multipart) piece(s string) {
 		m.flags.DataBefore = true
 	case m.inData:
 		m.data(s)
-	case len(s) >= lineBuffer-1:
+	case len(s) >= lineBuffer || s[len(s)-1] != '\n':
 		m.fail(fmt.Sprintf("Multipart: Part header line over %d bytes long", lineBuffer))
 	default:
 		m.header(s)
@@ -157,6 +160,9 @@ func (m *Multipart) boundaryLine(s string) bool {
 		m.almostBoundary(s)
 		return false
 	}
+	if !m.boundaryHere() {
+		return false
+	}
 	rest, final := strings.CutPrefix(rest, "--")
 	switch rest {
 	case "\r\n":
@@ -169,6 +175,20 @@ func (m *Multipart) boundaryLine(s string) bool {
 	}
 	m.endPart(final)
 	m.count++
+	return true
+}
+
+// boundaryHere is asked at the boundary's text. The line end before a boundary is part of it, so there is none before the
+// first line of data: both versions of ModSecurity take such a line as data (or as a header) and flag the part. Back ends
+// differ; the value shows all that they may find.
+func (m *Multipart) boundaryHere() bool {
+	if m.bareLF {
+		m.flags.LFLine = true
+	}
+	if m.count > 0 && !m.dataRead {
+		m.flags.InvalidPart = true
+		return false
+	}
 	return true
 }
 
@@ -192,7 +212,7 @@ func (m *Multipart) endPart(final bool) {
 		return
 	}
 	m.part = &part{}
-	m.inData, m.reserve = false, ""
+	m.inData, m.dataRead, m.reserve = false, false, ""
 }
 
 func (m *Multipart) closePart() {
@@ -230,6 +250,7 @@ func (m *Multipart) closePart() {
 // data adds a line to the value of the part, holding back its end.
 func (m *Multipart) data(s string) {
 	p := m.part
+	m.dataRead = true
 	if p.offset == 0 {
 		p.offset = m.offset
 	}
@@ -268,6 +289,7 @@ func (m *Multipart) Result() *Result {
 			m.err = "Multipart: No boundaries found in payload."
 			m.flags.Error = true
 		case m.lineStart && last == m.dashed+"--":
+			m.boundaryHere()
 			m.endPart(true)
 		default:
 			m.err = "Multipart: Final boundary missing."

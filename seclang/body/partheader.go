@@ -14,7 +14,7 @@ func (m *Multipart) header(s string) {
 	} else {
 		m.flags.LFLine = true
 	}
-	line := strings.TrimRight(s, "\r\n")
+	line := withoutEnd(s)
 	switch {
 	case s == "\r\n" || s == "\n":
 		m.endHeaders()
@@ -24,6 +24,9 @@ func (m *Multipart) header(s string) {
 		m.newHeader(s, line)
 	}
 }
+
+// withoutEnd takes one line end away: a second CR belongs to the value, for a back end may see it.
+func withoutEnd(s string) string { return strings.TrimSuffix(strings.TrimSuffix(s, "\n"), "\r") }
 
 func (p *part) header(lower string) string {
 	for i := range p.headers {
@@ -54,8 +57,8 @@ func (m *Multipart) endHeaders() {
 	switch {
 	case !p.named:
 		m.fail("Multipart: Content-Disposition header missing name field.")
-	case p.isFile && !strings.Contains(value, "filename=") && !strings.Contains(value, "filename*="):
-		// Back ends with a cruder parser would not see the file name that we see.
+	case p.isFile && !strings.Contains(value, "filename="):
+		// Back ends with a cruder parser would not see the file name that we see: "filename =", or filename* alone.
 		m.fail("Multipart: Invalid Content-Disposition header (filename).")
 	default:
 		m.inData = true
@@ -67,6 +70,11 @@ func (m *Multipart) endHeaders() {
 func (m *Multipart) fold(s string) {
 	p := m.part
 	m.flags.HeaderFolding = true
+	m.flags.InvalidHeaderFolding = m.flags.InvalidHeaderFolding || s[0] != ' ' && s[0] != '\t'
+	if len(p.headers) == 0 {
+		m.fail("Multipart: Invalid part header (folding error).")
+		return
+	}
 	i := 0
 	for i < len(s) && isSpace(s[i]) {
 		if s[i] != ' ' && s[i] != '\t' {
@@ -74,14 +82,9 @@ func (m *Multipart) fold(s string) {
 		}
 		i++
 	}
-	if len(p.headers) == 0 {
-		m.fail("Multipart: Invalid part header (folding error).")
-		return
-	}
-	text := strings.TrimRight(s[i:], "\r\n")
 	last := &p.headers[len(p.headers)-1]
-	last.Value += " " + text
-	p.lines[len(p.lines)-1] += " " + text
+	last.Value += " " + withoutEnd(s[i:])
+	p.lines[len(p.lines)-1] = last.Name + ": " + last.Value
 	if len(last.Value) > lineBuffer {
 		m.fail("Multipart: Part header too long.")
 	}

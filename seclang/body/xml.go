@@ -1,17 +1,14 @@
 package body
 
 import (
-	"encoding/binary"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf16"
 
 	"github.com/antchfx/xmlquery"
 	"github.com/antchfx/xpath"
-	"golang.org/x/net/html/charset"
 )
 
 const (
@@ -80,7 +77,7 @@ type xmlParser struct {
 }
 
 func parseXML(r *Result, text string, c *Config) {
-	if strings.TrimSpace(text) == "" {
+	if text == "" {
 		return
 	}
 	root := &xmlquery.Node{Type: xmlquery.DocumentNode}
@@ -107,18 +104,18 @@ var (
 )
 
 func (p *xmlParser) run(text string) error {
-	text, wide := normalXML(text)
-	d := xml.NewDecoder(strings.NewReader(text))
-	d.CharsetReader = func(label string, r io.Reader) (io.Reader, error) {
-		if wide {
-			return r, nil // is UTF-8 by now, whatever the declaration says
-		}
-		return charset.NewReaderLabel(label, r)
+	text, err := normalXML(text)
+	if err != nil {
+		return err
 	}
+	d := xml.NewDecoder(strings.NewReader(text))
+	d.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil } // is UTF-8 by now, whatever the declaration says
 	budget := maxXMLEntities
-	elements := 0
+	elements, doctype := 0, false
 	for first := true; ; first = false {
+		at := d.InputOffset()
 		tok, err := d.Token()
+		raw := text[at:min(d.InputOffset(), int64(len(text)))]
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -132,20 +129,31 @@ func (p *xmlParser) run(text string) error {
 					return errors.New("extra content at the end of the document")
 				}
 			}
-			err = p.start(t)
+			if err = strictAttributes(raw, t.Attr); err == nil {
+				err = p.start(t)
+			}
 		case xml.EndElement:
 			err = p.end()
 		case xml.CharData:
-			err = p.text(string(t))
+			if err = strictText(raw); err == nil {
+				err = p.text(string(t))
+			}
 		case xml.Comment:
 			err = p.add(&xmlquery.Node{Type: xmlquery.CommentNode, Data: string(t)})
 		case xml.ProcInst:
-			if t.Target == "xml" && !first {
-				return errors.New("XML declaration is not at the start of the document")
+			if err := strictInstruction(t, first); err != nil {
+				return err
 			}
 		case xml.Directive:
-			if d.Entity == nil {
-				d.Entity = entities(string(t), &budget)
+			if doctype || elements > 0 || !strictDoctype(string(t)) {
+				return errors.New("malformed document type declaration")
+			}
+			doctype = true
+			if d.Entity, err = entities(string(t), &budget); err != nil {
+				return err
+			}
+			if undeclaredAllowed(string(t)) {
+				declareReferences(text, d.Entity)
 			}
 			if budget <= 0 || !affordable(text, d.Entity) {
 				return errors.New("entities expand over the limit")
@@ -159,37 +167,6 @@ func (p *xmlParser) run(text string) error {
 		return errXMLShort
 	}
 	return nil
-}
-
-// normalXML makes of a document what encoding/xml takes: UTF-8 without a byte
-// order mark, of version 1.0. wide reports that it was UTF-16.
-func normalXML(text string) (out string, wide bool) {
-	switch {
-	case strings.HasPrefix(text, "\xef\xbb\xbf"):
-		text = text[3:]
-	case strings.HasPrefix(text, "\xff\xfe"):
-		text, wide = fromUTF16(text[2:], binary.LittleEndian), true
-	case strings.HasPrefix(text, "<\x00"):
-		text, wide = fromUTF16(text, binary.LittleEndian), true
-	case strings.HasPrefix(text, "\xfe\xff"):
-		text, wide = fromUTF16(text[2:], binary.BigEndian), true
-	case strings.HasPrefix(text, "\x00<"):
-		text, wide = fromUTF16(text, binary.BigEndian), true
-	}
-	const head = "<?xml version="
-	if strings.HasPrefix(text, head) && len(text) > len(head)+5 && text[len(head)+1:len(head)+4] == "1.1" {
-		// 1.1 only allows more characters; encoding/xml would refuse it unseen.
-		text = text[:len(head)+1] + "1.0" + text[len(head)+4:]
-	}
-	return text, wide
-}
-
-func fromUTF16(s string, order binary.ByteOrder) string {
-	units := make([]uint16, 0, len(s)/2)
-	for ; len(s) >= 2; s = s[2:] {
-		units = append(units, order.Uint16([]byte(s[:2])))
-	}
-	return string(utf16.Decode(units))
 }
 
 func (p *xmlParser) add(n *xmlquery.Node) error {
@@ -263,82 +240,4 @@ func (p *xmlParser) text(s string) error {
 		p.texts[len(p.texts)-1] = append(p.texts[len(p.texts)-1], s...)
 	}
 	return p.add(&xmlquery.Node{Type: xmlquery.TextNode, Data: s})
-}
-
-// affordable reports whether the text with its references replaced stays
-// within reason: one long entity referred to often is a bomb as well.
-func affordable(text string, entities map[string]string) bool {
-	total := 0
-	for name, value := range entities {
-		total += strings.Count(text, "&"+name+";") * len(value)
-	}
-	return total <= maxXMLText && len(entities) <= maxXMLDeclared
-}
-
-// entities reads the internal entities that a DOCTYPE declares, so that rules
-// see what a back end will see. External ones (SYSTEM, PUBLIC) are never
-// fetched and stand for nothing. References inside values are expanded while
-// budget, in bytes, lasts: the billion laughs end here.
-func entities(doctype string, budget *int) map[string]string {
-	out := map[string]string{}
-	for rest := doctype; ; {
-		i := strings.Index(rest, "<!ENTITY")
-		if i < 0 {
-			return out
-		}
-		rest = strings.TrimLeft(rest[i+len("<!ENTITY"):], " \t\r\n")
-		end := strings.IndexAny(rest, " \t\r\n")
-		if end <= 0 {
-			return out
-		}
-		name := rest[:end]
-		rest = strings.TrimLeft(rest[end:], " \t\r\n")
-		if name == "%" || rest == "" {
-			continue
-		}
-		value := ""
-		if q := rest[0]; q == '"' || q == '\'' {
-			v, after, found := strings.Cut(rest[1:], string(rune(q)))
-			if !found {
-				return out
-			}
-			rest = after
-			value = expand(v, out, budget)
-		}
-		if _, dup := out[name]; !dup { // the first declaration is binding
-			out[name] = value
-			*budget -= len(value)
-		}
-		if *budget <= 0 || len(out) > maxXMLDeclared {
-			return out
-		}
-	}
-}
-
-func expand(v string, known map[string]string, budget *int) string {
-	var b strings.Builder
-	for {
-		i := strings.IndexByte(v, '&')
-		if i < 0 {
-			b.WriteString(v)
-			return b.String()
-		}
-		b.WriteString(v[:i])
-		v = v[i:]
-		end := strings.IndexByte(v, ';')
-		text, found := "", false
-		if end > 0 {
-			text, found = known[v[1:end]]
-		}
-		if !found {
-			b.WriteByte('&')
-			v = v[1:]
-			continue
-		}
-		if *budget -= len(text); *budget <= 0 {
-			return b.String()
-		}
-		b.WriteString(text)
-		v = v[end+1:]
-	}
 }

@@ -1,7 +1,6 @@
 package seclang
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -104,12 +103,10 @@ func (c *compiler) newSetvar(arg string) (step, error) {
 		return nil, err
 	}
 	if name == "" {
-		return nil, errors.New("setvar without the name of a variable")
+		c.warn("setvar:" + arg + " has no effect: the name of the variable is missing")
+		return nil, nil //nolint:nilnil // an action without effect is no step
 	}
-	value = strings.TrimLeft(value, " \t")
-	if len(value) > 1 && value[0] == '\'' && value[len(value)-1] == '\'' {
-		value = value[1 : len(value)-1]
-	}
+	value = strings.TrimLeft(value, " \t") // quotes around the value alone belong to it, in both versions
 	s.v, s.name = v, c.newMacro(name)
 	if s.op == '=' && assigned && (strings.HasPrefix(value, "+") || strings.HasPrefix(value, "-")) {
 		s.op, value = value[0], value[1:]

@@ -201,14 +201,19 @@ type expireStep struct {
 func (c *compiler) newExpirevar(arg string) (step, error) {
 	name, secs, ok := strings.Cut(arg, "=")
 	if !ok {
-		return nil, fmt.Errorf("expirevar:%s, expected collection.name=seconds", arg)
+		secs = "1" // as in version 2; version 3 has nothing to say either
+	}
+	if strings.IndexAny(name, ".:") < 0 {
+		c.warn("expirevar:" + arg + " has no effect: expected collection.name=seconds")
+		return nil, nil //nolint:nilnil // an action without effect is no step
 	}
 	v, name, err := c.splitVariable("expirevar", strings.TrimSpace(name))
 	if err != nil {
 		return nil, err
 	}
 	if v == vTX {
-		return nil, fmt.Errorf("expirevar:%s: TX ends with the transaction, expected a persistent collection", arg)
+		c.warn("expirevar:" + arg + " has no effect: TX ends with the transaction, expected a persistent collection")
+		return nil, nil //nolint:nilnil // an action without effect is no step
 	}
 	return &expireStep{v, c.newMacro(name), c.newMacro(strings.Trim(strings.TrimSpace(secs), "'"))}, nil
 }

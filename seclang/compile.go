@@ -151,6 +151,9 @@ func (c *compiler) readDirectives() {
 				c.fail(err)
 				continue
 			}
+			if u.idle != "" {
+				c.warn(u.idle)
+			}
 			c.updates = append(c.updates, u)
 		case "secremoterules":
 			c.settings.note(name, d) // fetchRemote has put its rules behind it
@@ -204,56 +207,12 @@ func (c *compiler) addRule(open, r *ruleText) *ruleText {
 func (c *compiler) checkMember(r *ruleText) {
 	for _, a := range r.actions {
 		switch a.name {
-		case "deny", "drop", "redirect", "proxy", "allow", "block":
-			c.warn(fmt.Sprintf("action %s in a chained rule has no effect: a chain acts as its first rule says", a.name))
-		case "skip", "skipafter":
-			c.fail(fmt.Errorf("action %s is allowed in the first rule of a chain only", a.name))
-		}
-	}
-}
-
-func (c *compiler) defaultAction(d Directive) {
-	if len(d.Args) != 1 {
-		c.fail(fmt.Errorf("SecDefaultAction has %d arguments, expected one list of actions", len(d.Args)))
-		return
-	}
-	acts, err := parseActions(d.Args[0])
-	if err != nil {
-		c.fail(err)
-		return
-	}
-	phase, hasDisruptive := 0, false
-	kept := acts[:0:0]
-	for _, a := range acts {
-		switch a.name {
-		case "phase":
-			if phase, err = parsePhase(a.arg); err != nil {
-				c.fail(err)
-				return
-			}
-		case "id", "chain", "skip", "skipafter", "msg", "logdata", "setvar":
-			c.fail(fmt.Errorf("SecDefaultAction must not hold %s", a.name))
-			return
+		case "deny", "drop", "redirect", "proxy", "allow", "pass", "pause":
+			c.fail(fmt.Errorf("action %s is allowed in the first rule of a chain only: a chain acts as that says", a.name))
 		case "block":
-			continue // it asks for what SecDefaultAction says: nothing, here
+			c.warn("action block in a chained rule has no effect: a chain acts as its first rule says")
 		}
-		hasDisruptive = hasDisruptive || disruptive[a.name]
-		kept = append(kept, a)
 	}
-	acts = kept
-	if phase == 0 {
-		c.fail(errors.New("SecDefaultAction must name a phase"))
-		return
-	}
-	if !hasDisruptive {
-		c.fail(errors.New("SecDefaultAction must name a disruptive action, such as pass or deny"))
-		return
-	}
-	next := *c.defaults
-	next.byPhase[phase], next.byPhase[0] = acts, acts
-	next.dir[phase], next.dir[0] = d, d
-	next.phase = phase
-	c.defaults = &next
 }
 
 // checkIDs reports ids that occur twice: an error within one file, a warning between files, naming both places.

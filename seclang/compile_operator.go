@@ -84,7 +84,7 @@ func (c *compiler) compileOperator(r *rule) {
 		return
 	}
 	for _, t := range r.targets {
-		if t.count {
+		if t.count || t.v == vRule { // RULE is another one for each rule that asks
 			return
 		}
 	}

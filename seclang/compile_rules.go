@@ -95,6 +95,7 @@ func (c *compiler) compileRules() {
 			prev.next, prev = x, x
 			c.e.members = append(c.e.members, x)
 		}
+		r.adopt()
 	}
 	for i, m := range c.e.members {
 		m.index = len(c.e.rules) + i

@@ -108,6 +108,8 @@ func (c *compiler) newCtl(arg string) (step, error) {
 	case "requestbodylimit", "responsebodylimit":
 		var n int64
 		err = int64To(&n)(s.value, nil)
+	case "auditlogparts":
+		_, err = auditParts(strings.TrimLeft(s.value, "+-"))
 	case "hashengine", "hashenforcement":
 		c.warn("ctl:" + opt + " has no effect: hash protection of links is not done here")
 	default:
@@ -132,7 +134,8 @@ func (c *compiler) ctlRules(s *ctlStep) error {
 		}
 		ts, err := parseTargets(targets)
 		if err != nil {
-			return err
+			// Both versions load it and then remove nothing.
+			c.warn(fmt.Sprintf("ctl:%s=%s has no effect: %v", s.option, s.value, err))
 		}
 		s.targets = ts
 	}

@@ -32,21 +32,11 @@ func (tx *Transaction) note(r *rule, x ref, text string, acted bool) {
 	tx.matches = append(tx.matches, m)
 }
 
-// message is msg with its macros expanded: that of the last member of a chain, which is r, before that of the first.
-func (r *rule) message(tx *Transaction) string {
-	if r.msg != nil {
-		return r.msg.expand(tx)
-	}
-	return r.starter.msg.expand(tx)
-}
+// message is msg with its macros expanded: a chain has that of its first rule that says one.
+func (r *rule) message(tx *Transaction) string { return r.starter.msg.expand(tx) }
 
 // data is logdata, as message is msg.
-func (r *rule) data(tx *Transaction) string {
-	if r.logdata != nil {
-		return r.logdata.expand(tx)
-	}
-	return r.starter.logdata.expand(tx)
-}
+func (r *rule) data(tx *Transaction) string { return r.starter.logdata.expand(tx) }
 
 // maxData is how much of logdata a message shows, counted as ModSecurity escapes it.
 const maxData = 509

@@ -38,6 +38,11 @@ var flagOf = map[string]bool{
 	"multimatch": true, "noauditlog": true, "nolog": true, "pass": true, "sanitisematched": true,
 }
 
+// wantsText names the actions whose argument must not be empty in either version.
+var wantsText = map[string]bool{
+	"append": true, "initcol": true, "prepend": true, "proxy": true, "redirect": true, "skipafter": true, "status": true, "t": true,
+}
+
 // parseActions reads name,name:value,name:'quoted, value'.
 func parseActions(s string) ([]actionText, error) {
 	var out []actionText
@@ -86,7 +91,10 @@ func checkAction(a *actionText) error {
 		return errors.New("empty action name")
 	case !known:
 		return unknown("action", a.name, actionNames)
-	case !a.hasArg && !flagOf[a.name] && a.name != "allow" && a.name != "sanitisematchedbytes" && a.name != "append" && a.name != "prepend":
+	case flagOf[a.name] && a.arg != "":
+		return fmt.Errorf("action %s takes no argument, found %q", a.name, a.arg)
+	case flagOf[a.name] || a.name == "allow" || a.name == "sanitisematchedbytes":
+	case !a.hasArg, a.arg == "" && wantsText[a.name]:
 		return fmt.Errorf("action %s without an argument", a.name)
 	}
 	return nil

@@ -30,6 +30,9 @@ var ignored = map[string]string{
 // setting applies a directive that is not a rule. known is false when it is not a setting at all.
 func (s *Settings) setting(d Directive) (known bool, warn string, err error) {
 	name := lower(d.Name)
+	if err := checkWords(name, d); err != nil {
+		return IsDirective(name), "", err
+	}
 	if why, ok := ignored[name]; ok {
 		if why != "" {
 			warn = d.Name + " has no effect: " + why
@@ -441,7 +444,7 @@ func modeTo(p *fs.FileMode) setFunc {
 }
 
 func auditParts(a string) (string, error) {
-	a = strings.ToUpper(strings.TrimSpace(a))
+	a = strings.TrimSpace(a)
 	for i := 0; i < len(a); i++ {
 		if strings.IndexByte("ABCDEFGHIJKZ", a[i]) < 0 {
 			return "", fmt.Errorf("part %q, expected letters of ABCDEFGHIJKZ", a[i:i+1])

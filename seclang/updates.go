@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -21,6 +22,7 @@ type update struct {
 	actions []actionText
 	member  int // of SecRuleUpdateActionById id:N
 	used    bool
+	idle    string // what to say about the part that does nothing
 }
 
 type idRange struct{ lo, hi int }
@@ -95,11 +97,13 @@ func parseUpdate(d Directive) (update, error) {
 		if u.actions, err = parseActions(d.Args[1]); err != nil {
 			return u, err
 		}
-		for _, a := range u.actions {
+		u.actions = slices.DeleteFunc(u.actions, func(a actionText) bool {
 			if a.name == "id" || a.name == "phase" {
-				return u, fmt.Errorf("%s cannot change %s of a rule", d.Name, a.name)
+				u.idle = fmt.Sprintf("%s cannot change %s of a rule; that part has no effect", d.Name, a.name)
+				return true
 			}
-		}
+			return false
+		})
 	default:
 		if len(d.Args) < 2 || len(d.Args) > 3 {
 			return u, fmt.Errorf("%s has %d arguments, expected what to match, targets and optionally targets to replace", d.Name, len(d.Args))

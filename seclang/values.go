@@ -27,7 +27,7 @@ func (x *ref) name() string {
 
 // full is the variable with the name it has in rules, as traces show it.
 func (x *ref) full() string {
-	if x.key == "" {
+	if x.key == "" && (x.count || varKinds[x.v] != kindMap) {
 		return x.v.String()
 	}
 	return x.v.String() + ":" + x.key
@@ -89,7 +89,7 @@ func (tx *Transaction) values(src int) []ref {
 		cache.ver++
 		return cache.refs
 	}
-	if cache.ver != tx.ver[s.v] {
+	if cache.ver != tx.ver[s.v] || s.v == vRule { // RULE is the rule that asks
 		cache.refs = tx.collect(s)
 		cache.ver = tx.ver[s.v]
 	}

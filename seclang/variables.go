@@ -76,6 +76,8 @@ const (
 	vRemoteUser
 	vReqbodyError
 	vReqbodyErrorMsg
+	vReqbodyProcessorError
+	vReqbodyProcessorErrorMsg
 	vReqbodyProcessor
 	vRequestBasename
 	vRequestBody
@@ -223,8 +225,8 @@ var variableTable = []variable{
 	{"REMOTE_USER", vRemoteUser, kindScalar},
 	{"REQBODY_ERROR", vReqbodyError, kindMoving},
 	{"REQBODY_ERROR_MSG", vReqbodyErrorMsg, kindMoving},
-	{"REQBODY_PROCESSOR_ERROR", vReqbodyError, kindMoving},
-	{"REQBODY_PROCESSOR_ERROR_MSG", vReqbodyErrorMsg, kindMoving},
+	{"REQBODY_PROCESSOR_ERROR", vReqbodyProcessorError, kindMoving},
+	{"REQBODY_PROCESSOR_ERROR_MSG", vReqbodyProcessorErrorMsg, kindMoving},
 	{"REQBODY_PROCESSOR", vReqbodyProcessor, kindMoving},
 	{"REQUEST_BASENAME", vRequestBasename, kindScalar},
 	{"REQUEST_BODY", vRequestBody, kindMoving},

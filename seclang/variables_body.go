@@ -14,9 +14,9 @@ func (tx *Transaction) bodyScalar(v varID) (string, bool) {
 	switch v {
 	case vReqbodyProcessor:
 		return tx.ctl.processor, true // "" when there is none: CRS asks with a negated pattern
-	case vReqbodyError:
+	case vReqbodyError, vReqbodyProcessorError:
 		return flag(q.err != ""), true
-	case vReqbodyErrorMsg:
+	case vReqbodyErrorMsg, vReqbodyProcessorErrorMsg:
 		return q.err, q.err != ""
 	case vUrlencodedError:
 		return flag(q.urlError || q.getError), true

@@ -68,8 +68,8 @@ type Match struct {
 	Tags                          []string
 }
 
-// Step is one value under an operator, after transformations. Value is cut after 80 bytes, with other than printable
-// bytes as \xhh, which is all that libmodsecurity writes.
+// Step is one value under an operator, after transformations. Value is what libmodsecurity writes of it: other than
+// printable bytes as \xhh, and then 80 bytes.
 type Step struct {
 	Rule     int
 	Variable string
@@ -205,11 +205,21 @@ func phases(tx *seclang.Transaction, q *Request) *seclang.Interruption {
 	return tx.ResponseBody()
 }
 
-// logged is the form of a value in libmodsecurity's logs, 80 bytes of which its debug log shows.
-func logged(s string) string {
+// logged is the form of a message and of a value in libmodsecurity's logs.
+func logged(s string) string { return hex(s, "") }
+
+// escaped is the form of logdata and tags, where quotes and backslashes are \x22 and \x5c as well.
+func escaped(s string) string {
+	if strings.Contains(s, `\x`) {
+		return s // has been
+	}
+	return hex(s, `"\`)
+}
+
+func hex(s, also string) string {
 	var b strings.Builder
 	for i := range len(s) {
-		if c := s[i]; c < 32 || c > 126 {
+		if c := s[i]; c < 32 || c > 126 || strings.IndexByte(also, c) >= 0 {
 			fmt.Fprintf(&b, `\x%02x`, c)
 		} else {
 			b.WriteByte(c)
@@ -218,4 +228,9 @@ func logged(s string) string {
 	return b.String()
 }
 
-func clip(s string) string { return s[:min(len(s), 80)] }
+func clip(s string) string {
+	if len(s) <= 80 {
+		return s
+	}
+	return fmt.Sprintf("%s (%d characters omitted)", s[:80], len(s)-80)
+}

@@ -22,11 +22,33 @@ func (r *Result) Outline() []string {
 			if j+1 < len(a.Matches) && a.Matches[j+1].ID == m.ID {
 				continue
 			}
-			out = append(out, fmt.Sprintf("  match %d msg %q data %q severity %s ver %q rev %q tags %q", m.ID, logged(m.Msg), logged(m.Data), severity(m.Severity), m.Ver, m.Rev, m.Tags))
+			tags := slices.Clone(m.Tags)
+			for i := range tags {
+				tags[i] = escaped(tags[i])
+			}
+			out = append(out, fmt.Sprintf("  match %d msg %q data %q severity %s ver %q rev %q tags %q", m.ID, logged(m.Msg), escaped(m.Data), severity(m.Severity), m.Ver, m.Rev, tags))
 		}
-		for _, s := range a.Steps {
-			out = append(out, "  step "+s.String())
+		out = append(out, stepLines(a.Steps)...)
+	}
+	return out
+}
+
+// stepLines are the steps, those of one rule sorted: version 3 keeps collections in the order of a hash table.
+func stepLines(steps []Step) []string {
+	var out []string
+	for len(steps) > 0 {
+		n := 1
+		for n < len(steps) && steps[n].Rule == steps[0].Rule {
+			n++
 		}
+		lines := make([]string, n)
+		for i, s := range steps[:n] {
+			// Names of TX and of collections are kept in lower case there.
+			s.Variable = strings.ToLower(s.Variable)
+			lines[i] = "  step " + s.String()
+		}
+		slices.Sort(lines)
+		out, steps = append(out, lines...), steps[n:]
 	}
 	return out
 }

@@ -11,19 +11,7 @@ import (
 // differ returns what the two engines disagree on, "" when nothing.
 func differ(t *testing.T, c *Case) string {
 	t.Helper()
-	theirs, err := Theirs(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ours, err := Ours(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := cmp.Diff(theirs.Outline(), ours.Outline())
-	if d == "" {
-		return ""
-	}
-	return "-libmodsecurity +ours\n" + d + "\n" + theirs.Load + ours.Load
+	return unlike(outlines(t, c))
 }
 
 // TestHarness shows that the comparison sees what it must: verdict, messages, values.
@@ -36,7 +24,7 @@ SecRule ARGS:c "@rx ." "id:2,phase:2,redirect:http://x/%{ARGS.c},log"
 		"answer 1: 302 http://x/1",
 		`  match 1 msg "m ARGS:b=xy\\x01" data "d" severity 2 ver "v" rev "r" tags ["a" "b"]`,
 		`  match 2 msg "" data "" severity 0 ver "" rev "" tags []`,
-		`  step 1 ARGS:a="x"`, `  step 1 ARGS:b="xy\\x01"`, `  step 1 ARGS:c="1"`, `  step 2 ARGS:c="1"`,
+		`  step 1 args:a="x"`, `  step 1 args:b="xy\\x01"`, `  step 1 args:c="1"`, `  step 2 args:c="1"`,
 		"answer 2: 200 ",
 	}
 	for name, run := range map[string]func(*Case) (Result, error){"libmodsecurity": Theirs, "ours": Ours} {

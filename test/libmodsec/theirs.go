@@ -197,7 +197,8 @@ func chars(s string) *C.char {
 }
 
 var (
-	field = regexp.MustCompile(`\[(id|msg|data|severity|ver|rev|tag) "((?:[^"\\]|\\.)*)"\]`)
+	// Quotes in a message are not escaped; what follows tells its end.
+	field = regexp.MustCompile(`\[(id|msg|data|severity|ver|rev|tag) "(.*?)"\](?: \[[a-z_]+ "|$)`)
 	value = regexp.MustCompile(`\] Target value: "(.*)" \(Variable: (.*)\)$`)
 	rule  = regexp.MustCompile(`\] \(Rule: (\d+)\) Executing`)
 )
@@ -208,7 +209,13 @@ func readMatch(line string) (m Match, ok bool) {
 	if i := strings.Index(line, `[file "`); i > 0 {
 		line = line[i:]
 	}
-	for _, f := range field.FindAllStringSubmatch(line, -1) {
+	for line = strings.TrimSpace(line); line != ""; {
+		at := field.FindStringSubmatchIndex(line)
+		if at == nil {
+			break
+		}
+		f := []string{"", line[at[2]:at[3]], line[at[4]:at[5]]}
+		line = line[at[5]+2:]
 		switch f[1] {
 		case "id":
 			m.ID, _ = strconv.Atoi(f[2])
@@ -236,9 +243,18 @@ func readSteps(log string) (steps []Step) {
 	for line := range strings.Lines(log) {
 		line = strings.TrimSuffix(line, "\n")
 		if f := rule.FindStringSubmatch(line); f != nil {
-			id, _ = strconv.Atoi(f[1])
+			if n, _ := strconv.Atoi(f[1]); n != 0 { // a chained rule has no id of its own there
+				id = n
+			}
 		} else if f := value.FindStringSubmatch(line); f != nil {
-			steps = append(steps, Step{id, f[2], f[1]})
+			name := f[2]
+			// A persistent variable is shown as IP:192.0.2.1::::name.
+			if collection, rest, ok := strings.Cut(name, ":"); ok {
+				if _, key, ok := strings.Cut(rest, "::::"); ok {
+					name = collection + ":" + key
+				}
+			}
+			steps = append(steps, Step{id, name, f[1]})
 		}
 	}
 	return steps

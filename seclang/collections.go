@@ -97,12 +97,22 @@ func (tx *Transaction) openCollection(v varID, name, key string) {
 			tx.persist = tx.persist[:len(tx.persist)-1]
 		}()
 	}
+	var began time.Time
+	if tx.watch.on {
+		began = tx.e.now()
+	}
 	var found bool
 	if p.view, found = tx.e.store().Load(name, key, tx.began); !found {
 		p.view = p.view.WithTimeout(tx.e.settings.CollectionTimeout)
 	}
+	if tx.watch.on {
+		tx.watch.sread += tx.e.now().Sub(began)
+	}
 	tx.persist = append(tx.persist, p)
 	tx.ver[v]++
+	if tx.debugLevel >= 4 {
+		tx.debugOpened(p, found)
+	}
 }
 
 func (e *Engine) store() *collection.Store {
@@ -283,6 +293,10 @@ func (tx *Transaction) Commit() collection.Ticket {
 	if tx.e.collections == nil {
 		return last
 	}
+	var began time.Time
+	if tx.watch.on && len(tx.persist) > 0 {
+		began = tx.e.now()
+	}
 	for _, p := range tx.persist {
 		if len(p.changes) == 0 || p.scratch {
 			continue
@@ -292,7 +306,16 @@ func (tx *Transaction) Commit() collection.Ticket {
 			apply = tx.e.collections.Continue
 		}
 		last = apply(p.name, p.key, tx.e.settings.CollectionTimeout, tx.e.now(), p.changes)
+		if tx.debugLevel >= 4 {
+			tx.debugStored(p, p.changes)
+		}
 		p.applied, p.changes = true, nil
+	}
+	if tx.watch.on && len(tx.persist) > 0 {
+		tx.watch.swrite += tx.e.now().Sub(began)
+	}
+	if tx.debugLevel >= 4 && tx.phaseDone[5] {
+		tx.debugf(4, "Recording persistent data took %d microseconds.", usec(tx.watch.swrite))
 	}
 	return last
 }

@@ -60,6 +60,7 @@ func newCompiler(cfg Config) *compiler {
 	c.settings.Origin = map[string]Directive{}
 	c.e = &Engine{
 		collections: cfg.Collections, logger: cfg.Logger, now: cfg.Now, readFile: cfg.ReadFile, honeytrap: cfg.Honeytrap,
+		debug: cfg.Debug,
 	}
 	for i := range c.e.txCaptures {
 		c.e.txCaptures[i] = c.txSlot(string(rune('0' + i)))
@@ -70,6 +71,10 @@ func newCompiler(cfg Config) *compiler {
 
 func (c *compiler) fail(err error) {
 	for _, e := range unjoin(err) {
+		if own, ok := e.(*Error); ok { // knows its place
+			c.errs = append(c.errs, own)
+			continue
+		}
 		c.errs = append(c.errs, &Error{c.at.File, c.at.Line, e.Error()})
 	}
 }

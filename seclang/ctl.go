@@ -110,6 +110,8 @@ func (c *compiler) newCtl(arg string) (step, error) {
 		err = int64To(&n)(s.value, nil)
 	case "auditlogparts":
 		_, err = auditParts(strings.TrimLeft(s.value, "+-"))
+	case "debugloglevel":
+		_, err = validDebugLevel(s.value)
 	case "hashengine", "hashenforcement":
 		c.warn("ctl:" + opt + " has no effect: hash protection of links is not done here")
 	default:
@@ -206,6 +208,10 @@ func (s *ctlStep) run(tx *Transaction, _ *rule) {
 	case "auditengine":
 		if m, err := parseMode(val, true); err == nil {
 			tx.auditMode = m
+		}
+	case "debugloglevel":
+		if n, err := validDebugLevel(val); err == nil {
+			tx.setDebugLevel(n)
 		}
 	case "auditlogparts":
 		tx.auditParts = changeParts(tx.auditParts, val)

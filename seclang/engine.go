@@ -2,6 +2,7 @@ package seclang
 
 import (
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -32,6 +33,8 @@ type Config struct {
 	// Honeytrap tells that this host has no legitimate visitor: Logging then runs the connection rules that an
 	// earlier interruption kept from running.
 	Honeytrap bool
+	// Debug is where SecDebugLog and the messages of the error log go.
+	Debug DebugOutput
 	// NoLua refuses SecRuleScript, exec and @inspectFile of Lua files.
 	NoLua bool
 	// NoExec refuses exec and @inspectFile of other programs.
@@ -83,6 +86,12 @@ type Engine struct {
 	openFirst bool           // openers run before every rule
 	openers   []*initcolStep // unconditional initcol of the honeytrap rules' own files
 
+	readsPerf bool // some rule reads PERF_*
+
+	debug       DebugOutput
+	debugTo     io.Writer // what SecDebugLog has opened, nil for nothing
+	debugOpened string    // place of the SecDebugLog that debugTo is of
+
 	inspectsBody   bool // request bodies are looked at
 	inspectsAnswer bool // response bodies that are given are looked at
 	rejectsBody    bool // a request body over its limit is refused
@@ -105,6 +114,7 @@ func Compile(cfg Config) (*Engine, error) {
 	c.compileRules()
 	c.assumeBodies()
 	c.warnAnswers()
+	c.fail(c.e.openDebugLog())
 	c.sortFaults()
 	if len(c.errs) > 0 {
 		errs := make([]error, len(c.errs))
@@ -156,7 +166,7 @@ func (e *Engine) Derive(ds []Directive) (*Engine, error) {
 			d.warnings = append(d.warnings, Warning{dir.File, dir.Line, warn, dir.Name})
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(append(errs, d.openDebugLog())...); err != nil {
 		return nil, err
 	}
 	d.learnSettings()

@@ -38,6 +38,7 @@ func (c *compiler) finish() *Engine {
 	for _, r := range e.rules {
 		r.whole = r.chainRaw()
 	}
+	e.readsPerf = e.readsTimes()
 	e.learnSettings()
 	e.pool = &sync.Pool{}
 	blank, err := collection.Open(collection.Config{Shards: 1})

@@ -53,7 +53,10 @@ func (c *compiler) loadScript(path string) *script {
 
 // runScript is SecRuleScript: the rule matches when main returns something; its text is the message.
 func (tx *Transaction) runScript(r *rule) bool {
+	began := tx.e.now()
+	tx.debugf(8, "Lua: Executing script: %s", plainText(r.script.path))
 	text, matched, err := r.script.call(tx, r, nil)
+	tx.debugScript(text, matched, began)
 	if err != nil {
 		tx.operatorNote(err)
 		return false
@@ -99,6 +102,7 @@ func (tx *Transaction) luaTable(l *lua.LState, r *rule) *lua.LTable {
 		"log": func(l *lua.LState) int {
 			tx.e.logger.Debug("lua", "text", l.CheckString(2), "level", l.CheckInt(1), "id", tx.id)
 			tx.traceNote(l.CheckString(2))
+			tx.debugf(min(max(l.CheckInt(1), 1), 9), "%s", plainText(l.CheckString(2)))
 			return 0
 		},
 		"getvar": func(l *lua.LState) int {
@@ -187,9 +191,13 @@ func (tx *Transaction) luaSet(name, value string, r *rule) {
 	if !known {
 		return
 	}
-	s := &setvarStep{v: v.id, op: '=', slot: -1, fixed: key, value: &macro{text: value, parts: []macroPart{{literal: value}}}}
+	s := &setvarStep{v: v.id, op: '=', slot: -1, fixed: key, name: literalMacro(key), value: literalMacro(value)}
 	switch v.id {
 	case vTX, vIP, vSession, vUser, vResource, vGlobal:
+		if tx.debugLevel >= 3 {
+			tx.debugStep(s, r)
+			return
+		}
 		s.run(tx, r)
 	}
 }

@@ -67,6 +67,9 @@ func (c *compiler) newMacro(text string) *macro {
 	return m
 }
 
+// literalMacro is a text in which nothing is expanded.
+func literalMacro(s string) *macro { return &macro{text: s, parts: []macroPart{{literal: s}}} }
+
 // static returns the text when there is nothing to expand.
 func (m *macro) static() (string, bool) {
 	if len(m.parts) == 1 && m.parts[0].v == vNone {
@@ -87,7 +90,11 @@ func (m *macro) expand(tx *Transaction) string {
 		return s
 	}
 	if len(m.parts) == 1 {
-		return tx.macroValue(&m.parts[0])
+		s := tx.macroValue(&m.parts[0])
+		if tx.debugLevel >= 9 {
+			tx.debugMacro(&m.parts[0], s)
+		}
+		return s
 	}
 	b := tx.buf[:0]
 	for i := range m.parts {
@@ -96,6 +103,9 @@ func (m *macro) expand(tx *Transaction) string {
 			b = append(b, p.literal...)
 		} else {
 			s := tx.macroValue(p)
+			if tx.debugLevel >= 9 {
+				tx.debugMacro(p, s)
+			}
 			b = append(b, s[:min(len(s), max(0, maxExpansion-len(b)))]...)
 		}
 	}

@@ -8,8 +8,9 @@ import (
 	"github.com/trapline/trapline/seclang/match"
 )
 
-// note keeps a match for the audit record. Macros are expanded now, because later rules change what they name.
-func (tx *Transaction) note(r *rule, x ref, text string, acted bool) {
+// note keeps a match for the audit record, and tells the logs. Macros are expanded now, because later rules change what
+// they name.
+func (tx *Transaction) note(r *rule, x ref, text string, acted, keep bool) {
 	s := r.starter
 	m := audit.Match{
 		ID: s.id, File: s.file, Line: s.last, Phase: tx.phase, Disruptive: acted, Operator: text,
@@ -26,10 +27,15 @@ func (tx *Transaction) note(r *rule, x ref, text string, acted bool) {
 			m.Tags = append(m.Tags, t.expand(tx))
 		}
 	}
-	if r.sanMatched || s.sanMatched {
+	if keep && (r.sanMatched || s.sanMatched) {
 		tx.sanitiseValue(r, x)
 	}
-	tx.matches = append(tx.matches, m)
+	if keep {
+		tx.matches = append(tx.matches, m)
+	}
+	if tx.says(1) {
+		tx.debugMatch(s, &m)
+	}
 }
 
 // message is msg with its macros expanded: a chain has that of its first rule that says one.
@@ -66,6 +72,7 @@ func (tx *Transaction) noteText(text string) {
 		tx.matches = append(tx.matches, audit.Match{Phase: tx.phase, Text: text})
 		tx.relevant = true
 	}
+	tx.debugf(1, "%s", plainText(text))
 }
 
 // noteFault keeps what is wrong with a body: the fault by itself does not make the transaction relevant.
@@ -73,6 +80,7 @@ func (tx *Transaction) noteFault(text string) {
 	if len(tx.matches) < maxMatches {
 		tx.matches = append(tx.matches, audit.Match{Phase: 2, Text: text})
 	}
+	tx.debugf(2, "%s", plainText(text))
 }
 
 // operatorError keeps what an operator could not do; the match limit shows as MSC_PCRE_LIMITS_EXCEEDED.
@@ -81,6 +89,7 @@ func (tx *Transaction) operatorError(err error) {
 		tx.pcreError = true
 		tx.setTX(tx.e.limitSlot, "MSC_PCRE_LIMITS_EXCEEDED", "1")
 	}
+	tx.debugFault(tx.rule, err)
 	tx.operatorNote(err)
 	if tx.e.settings.InterceptOnErr && tx.mode == ModeOn && tx.interruption == nil && tx.rule != nil && tx.phase < 5 {
 		tx.interruption = &Interruption{Action: "deny", Status: 500, Phase: tx.phase, RuleID: tx.rule.id}
@@ -104,6 +113,14 @@ func (tx *Transaction) Logging() {
 
 // AuditWanted says whether the audit log wants this transaction, given the status that was sent.
 func (tx *Transaction) AuditWanted(status int) bool {
+	wanted := tx.auditWanted(status)
+	if tx.debugLevel >= 4 {
+		tx.debugAudit(wanted)
+	}
+	return wanted
+}
+
+func (tx *Transaction) auditWanted(status int) bool {
 	switch tx.auditMode {
 	case ModeOn:
 		return true
@@ -162,8 +179,8 @@ func (tx *Transaction) fillTrailer(r *audit.Record) {
 	for _, n := range tx.notes {
 		r.Trailer = append(r.Trailer, audit.Field{Name: "Engine-Note", Value: oneLine(n)})
 	}
-	if tx.webAppID != "" && tx.webAppID != "default" {
-		r.Trailer = append(r.Trailer, audit.Field{Name: "WebApp-Info", Value: `"` + tx.webAppID + `" "` + oneLine(tx.sessionID) + `" "` + oneLine(tx.userID) + `"`})
+	if tx.watch.on {
+		r.Trailer = append(r.Trailer, audit.Field{Name: "Stopwatch2", Value: tx.stopwatch2(r.Duration)})
 	}
 	producer := "Trapline"
 	if len(tx.e.settings.ComponentSignatures) > 0 {
@@ -173,8 +190,24 @@ func (tx *Transaction) fillTrailer(r *audit.Record) {
 	if s := tx.e.settings.ServerSignature; s != "" {
 		r.Trailer = append(r.Trailer, audit.Field{Name: "Server", Value: s})
 	}
+	if tx.webAppID != "" && tx.webAppID != "default" {
+		r.Trailer = append(r.Trailer, audit.Field{Name: "WebApp-Info", Value: `"` + tx.webAppID + `" "` + orDash(tx.sessionID) + `" "` + orDash(tx.userID) + `"`})
+	}
+	if s := tx.e.settings.SensorID; s != "" {
+		r.Trailer = append(r.Trailer, audit.Field{Name: "Sensor-Id", Value: `"` + oneLine(s) + `"`})
+	}
 	mode := [...]string{"DISABLED", "ENABLED", "DETECTION_ONLY"}[tx.mode]
 	r.Trailer = append(r.Trailer, audit.Field{Name: "Engine-Mode", Value: `"` + mode + `"`})
+	if slow := tx.watch.slowRules(); slow != "" {
+		r.Trailer = append(r.Trailer, audit.Field{Name: "Rules-Performance-Info", Value: slow})
+	}
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return oneLine(s)
 }
 
 func oneLine(s string) string {

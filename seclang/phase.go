@@ -2,6 +2,7 @@ package seclang
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/trapline/trapline/seclang/operator"
 )
@@ -16,10 +17,16 @@ func (tx *Transaction) runPhase(p int) *Interruption {
 	}
 	tx.phaseDone[p] = true
 	tx.phase = p
+	if tx.debugLevel >= 4 {
+		tx.debugPhase(p)
+	}
 	if tx.mode == ModeOff || tx.interruption != nil && p != 5 || tx.allowSkips(p) {
 		return tx.interruption
 	}
-	tx.walk(tx.e.phases[p])
+	tx.timed(p, tx.e.phases[p])
+	if len(tx.verdicts) > 0 { // a rule has raised the level for itself
+		tx.debugVerdicts()
+	}
 	if tx.allowed == allowPhase {
 		tx.allowed = allowNone
 	}
@@ -48,15 +55,28 @@ func (tx *Transaction) walk(rules []*rule) {
 			skip--
 			continue
 		}
-		if tx.ctl.removed.has(r.index) || !r.always && tx.tracer == nil && !tx.mayMatch(r) {
+		if tx.ctl.removed.has(r.index) {
+			if tx.debugLevel >= 5 {
+				tx.debugRemoved(r)
+			}
 			continue
 		}
-		if !tx.runChain(r) {
+		if !r.always && !tx.full && !tx.mayMatch(r) {
+			continue
+		}
+		if tx.e.settings.RulePerfTime > 0 {
+			if !tx.runTimed(r) {
+				continue
+			}
+		} else if !tx.runChain(r) {
 			continue
 		}
 		if tx.mode == ModeOff || tx.interruption != nil && tx.phase != 5 || tx.allowed == allowAll && tx.phase != 5 ||
 			tx.allowed == allowPhase || tx.allowed == allowRequest && tx.phase < 3 {
 			return
+		}
+		if tx.debugLevel >= 4 {
+			tx.debugSkip(r)
 		}
 		skip = r.skip
 		if r.jump > 0 {
@@ -72,7 +92,7 @@ func (tx *Transaction) runChain(starter *rule) bool {
 		tx.changed(vMatchedVars, vMatchedVarsNames)
 	}
 	for r := starter; r != nil; r = r.next {
-		if !tx.evaluate(r) {
+		if !tx.runRule(r) {
 			return false
 		}
 		if tx.interruption != nil && tx.phase != 5 {
@@ -80,6 +100,13 @@ func (tx *Transaction) runChain(starter *rule) bool {
 		}
 	}
 	return true
+}
+
+func (tx *Transaction) runRule(r *rule) bool {
+	if tx.debugLevel >= 4 {
+		return tx.debugRule(r)
+	}
+	return tx.evaluate(r)
 }
 
 // evaluate runs one rule over all of its values. Every value that matches fires the rule's actions, as in
@@ -90,6 +117,9 @@ func (tx *Transaction) evaluate(r *rule) bool {
 	defer func() { tx.rule = outer }()
 	switch r.kind {
 	case ruleAction:
+		if tx.debugLevel >= 4 {
+			tx.debugAlways()
+		}
 		tx.fire(r, ref{v: vRemoteAddr, val: tx.client()}, "Unconditional match in SecAction.")
 		return true
 	case ruleScript:
@@ -139,6 +169,9 @@ func (tx *Transaction) tryChain(r *rule, x *ref, arg string) bool {
 		return tx.try(r, x, x.val, arg)
 	}
 	c := tx.resolve(tx.cellOf(x), &r.chain)
+	if tx.debugLevel >= 9 {
+		tx.debugTransforms(r, tx.cellOf(x), 0, len(r.chain.ids))
+	}
 	return tx.canMatch(r, c) && tx.try(r, x, c.s, arg)
 }
 
@@ -146,9 +179,12 @@ func (tx *Transaction) tryChain(r *rule, x *ref, arg string) bool {
 func (tx *Transaction) tryEach(r *rule, x *ref, arg string) bool {
 	c := tx.cellOf(x)
 	hit := tx.canMatch(r, c) && tx.try(r, x, c.s, arg)
-	for _, t := range r.chain.ids {
+	for i, t := range r.chain.ids {
 		if tx.stopped() {
 			return hit
+		}
+		if tx.debugLevel >= 9 {
+			tx.debugTransforms(r, c, i, i+1)
 		}
 		before := c
 		c = tx.transformed(c, t)
@@ -165,7 +201,7 @@ func (tx *Transaction) tryEach(r *rule, x *ref, arg string) bool {
 
 // canMatch says whether c has the bytes and the literals that r's operator needs. A traced transaction looks anyway.
 func (tx *Transaction) canMatch(r *rule, c *cell) bool {
-	if tx.tracer != nil {
+	if tx.full {
 		return true
 	}
 	if r.needs != 0 {
@@ -185,6 +221,11 @@ func (tx *Transaction) try(r *rule, x *ref, value, arg string) bool {
 	res.Reset()
 	res.Capture = r.capture
 	res.Explain = false
+	var began time.Time
+	if tx.full && tx.debugLevel >= 4 {
+		began = tx.e.now()
+		tx.debugTry(r, x, value, began)
+	}
 	ok := r.operator(arg).Match(value, arg, res)
 	if res.Err != nil {
 		tx.operatorError(res.Err)
@@ -196,8 +237,9 @@ func (tx *Transaction) try(r *rule, x *ref, value, arg string) bool {
 		tx.geo = append([]operator.Field(nil), res.Geo...)
 		tx.ver[vGeo]++
 	}
-	if tx.tracer != nil {
+	if tx.full {
 		tx.traceTry(r, x, value, ok != r.neg)
+		tx.debugTried(r, ok, began)
 	}
 	if ok && r.capture {
 		tx.setCaptures(res.Captures) // also when the operator is negated, and so the rule does not match
@@ -206,7 +248,7 @@ func (tx *Transaction) try(r *rule, x *ref, value, arg string) bool {
 		return false
 	}
 	text := ""
-	if r.next == nil && r.starter.noted || tx.tracer != nil {
+	if r.next == nil && r.starter.noted || tx.full {
 		text = tx.explain(r, x, value, arg)
 	}
 	x.seen, x.tried = value, true
@@ -250,6 +292,10 @@ func (tx *Transaction) fire(r *rule, x ref, text string) {
 		tx.severity = starter.severity
 	}
 	for _, s := range r.steps {
+		if tx.debugLevel >= 3 {
+			tx.debugStep(s, r)
+			continue
+		}
 		s.run(tx, r)
 	}
 	if r.next == nil {
@@ -267,8 +313,8 @@ func (tx *Transaction) decide(r *rule, x ref, text string) {
 	if s.auditlog {
 		tx.relevant = true
 	}
-	if s.noted && len(tx.matches) < maxMatches {
-		tx.note(r, x, text, acted)
+	if keep := s.noted && len(tx.matches) < maxMatches; keep || tx.debugLevel >= 4 {
+		tx.note(r, x, text, acted, keep)
 	}
 }
 

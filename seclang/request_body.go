@@ -116,6 +116,9 @@ func (tx *Transaction) bodyConfig() body.Config {
 func (tx *Transaction) RequestBody() *Interruption {
 	if tx.mode != ModeOff && tx.interruption == nil {
 		tx.processBody()
+		if tx.debugLevel >= 4 {
+			tx.debugBody()
+		}
 	}
 	return tx.runPhase(2)
 }

@@ -97,7 +97,12 @@ func (tx *Transaction) WriteResponseBody(p []byte) (kept int, it *Interruption) 
 }
 
 // ResponseBody runs phase 4.
-func (tx *Transaction) ResponseBody() *Interruption { return tx.runPhase(4) }
+func (tx *Transaction) ResponseBody() *Interruption {
+	if tx.debugLevel >= 4 && !tx.phaseDone[4] {
+		tx.debugAnswer()
+	}
+	return tx.runPhase(4)
+}
 
 // BodyToSend returns the body to send after phase 4; changed is false when it is the one that was written.
 func (tx *Transaction) BodyToSend() (body []byte, changed bool) {

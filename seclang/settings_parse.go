@@ -23,7 +23,6 @@ var ignored = map[string]string{
 	"seccachetransformations":  "", // results are always shared by value; the directive never changes an outcome
 	"secrxprefilter":           "", // the literal scan is always on and exact
 	"seccollectiongcfrequency": "", // the store sweeps by itself
-	"secruleperftime":          "",
 	"secruleinheritance":       "",
 }
 
@@ -64,8 +63,6 @@ func (s *Settings) idle(name string, d Directive) string {
 	switch {
 	case strings.HasSuffix(name, "statelimit"), name == "secconnengine" && s.ConnEngine != ModeOff:
 		return d.Name + " has no effect: connections are limited per client by the server itself"
-	case name == "secdebugloglevel" && s.DebugLogLevel > 0, name == "secdebuglog" && d.Args[0] != "/dev/null":
-		return d.Name + " has no effect: ask trapline explain what a request does to the rules"
 	case name == "secstatusengine" && s.StatusEngine:
 		return d.Name + " has no effect: nobody receives what it reported any more (since April 2022, says modsecurity.conf-recommended)"
 	case name == "secxmlexternalentity" && s.XMLExternalEntity:
@@ -122,12 +119,17 @@ func (s *Settings) engineSetter(name string) (setFunc, bool) {
 		return boolTo(&s.StreamInBody), true
 	case "secstreamoutbodyinspection":
 		return boolTo(&s.StreamOutBody), true
+	case "secruleperftime":
+		return int64To(&s.RulePerfTime), true
 	case "secpcrematchlimit":
 		return intTo(&s.PcreMatchLimit), true
 	case "secpcrematchlimitrecursion":
 		return intTo(&s.PcreMatchLimitRecursion), true
 	case "secdebugloglevel":
-		return intTo(&s.DebugLogLevel), true
+		return func(a string, _ []string) (err error) {
+			s.DebugLogLevel, err = validDebugLevel(a)
+			return err
+		}, true
 	case "secdebuglog":
 		return textTo(&s.DebugLog), true
 	}

@@ -21,7 +21,10 @@ type Change struct{ Name, Value string }
 
 // Trace calls fn for every value that an operator looked at, and for every match. It is meant for explain and tests:
 // a traced transaction is slower. Call it before the first phase.
-func (tx *Transaction) Trace(fn func(Step)) { tx.tracer = fn }
+func (tx *Transaction) Trace(fn func(Step)) {
+	tx.tracer = fn
+	tx.setDebugLevel(tx.debugLevel)
+}
 
 func (tx *Transaction) traceNote(text string) {
 	if tx.tracer != nil {

@@ -79,6 +79,10 @@ type Transaction struct {
 	prepend, append string
 	closed          bool
 	tracer          func(Step)
+	full            bool // every rule runs on every value, for the tracer or the debug log
+	debugLevel      int  // highest level of the debug log that is written; 0 for none
+	verdicts        []verdict
+	watch           watch
 }
 
 type allowState uint8
@@ -121,6 +125,8 @@ func (tx *Transaction) start(e *Engine, c Conn) {
 	tx.webAppID = s.WebAppID
 	tx.severity = 255
 	tx.ctl.reset(e)
+	tx.setDebugLevel(s.DebugLogLevel)
+	tx.startWatch()
 	for i := range tx.ver {
 		tx.ver[i] = 1
 	}

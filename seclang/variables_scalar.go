@@ -188,7 +188,7 @@ func (tx *Transaction) clockScalar(v varID) (string, bool) {
 		return strconv.Itoa(t.Year()), true
 	case vPerfAll, vPerfCombined, vPerfGC, vPerfLogging, vPerfPhase1, vPerfPhase2, vPerfPhase3, vPerfPhase4, vPerfPhase5,
 		vPerfSread, vPerfSwrite:
-		return "0", true // rules are not timed one by one: two runs of one request give the same record
+		return tx.watch.perf(v), true
 	}
 	return "", false
 }

@@ -52,8 +52,9 @@ type Sensor struct {
 	opt         Options
 	log         *slog.Logger
 	data        string
-	held        io.Closer // the data directory's lock
-	errorLog    *errorLog // nil when the log is not a file of ErrorLog
+	held        io.Closer    // the data directory's lock
+	errorLog    *errorLog    // nil when the log is not a file of ErrorLog
+	lostLines   atomic.Int64 // of debug logs and of rules in the error log
 	settings    atomic.Pointer[settings]
 	collections *collection.Store
 	decisions   *decision.Log

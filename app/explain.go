@@ -48,7 +48,7 @@ func Explain(ctx context.Context, out io.Writer, q Question) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	l, err := compile(ctx, conf, warnings, store)
+	l, err := compile(ctx, conf, warnings, store, seclang.DebugOutput{})
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ func unready(l *loaded) error {
 		}
 		s := l.engines[h].Settings()
 		logs := auditLogs{root: l.conf.Root}
-		for _, log := range []struct{ name, target string }{{"SecAuditLog", s.AuditLog}, {"SecAuditLog2", s.AuditLog2}} {
+		for _, log := range []struct{ name, target string }{{"SecAuditLog", s.AuditLog}, {"SecAuditLog2", s.AuditLog2}, {"SecDebugLog", s.DebugLog}} {
 			d := s.Origin[strings.ToLower(log.name)]
 			errs = append(errs, folderOf(place(d.File, d.Line), log.name, logs.path(log.target)))
 		}

@@ -24,6 +24,7 @@ type settings struct {
 	decisions []config.Decision
 	logs      *auditLogs
 	guardian  *guardian // nil: none
+	debug     *debugLogs
 }
 
 // host is one virtual host as it runs.
@@ -39,21 +40,22 @@ type host struct {
 
 // build makes the settings of a configuration, opening what they need; nothing that runs changes yet.
 func (s *Sensor) build(ctx context.Context, conf *config.Config, warnings []config.Warning) (*settings, error) {
-	l, err := compile(ctx, conf, warnings, s.collections)
+	logs := &auditLogs{root: conf.Root, log: s.log, open: map[string]*auditlog.Writer{}}
+	debug := newDebugLogs(logs, s.errorLog, s.log, &s.lostLines)
+	l, err := compile(ctx, conf, warnings, s.collections, debug.output())
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, debug.close())
 	}
 	for _, line := range l.fetched {
 		s.log.Info("SecRemoteRules", "rules", line)
 	}
 	if len(conf.Ports()) == 0 && conf.Trap.Console == "" {
-		return nil, errNothing
+		return nil, errors.Join(errNothing, debug.close())
 	}
 	l.warnings = append(l.warnings, remarks(l)...)
-	set := &settings{loaded: l, hosts: map[*config.Host]*host{}, decisions: conf.Trap.Decisions}
-	set.logs = &auditLogs{root: conf.Root, log: s.log, open: map[string]*auditlog.Writer{}}
+	set := &settings{loaded: l, hosts: map[*config.Host]*host{}, decisions: conf.Trap.Decisions, logs: logs, debug: debug}
 	if set.guardian, err = set.logs.openGuardian(seclang.ServerSettings(conf.Main.Sec)); err != nil {
-		return nil, err
+		return nil, errors.Join(err, debug.close())
 	}
 	for _, c := range usedHosts(conf) {
 		h, err := s.buildHost(l, c, set)
@@ -132,7 +134,9 @@ func (s *Sensor) trapHost(local netip.AddrPort, name string) *trap.Host {
 }
 
 // close closes the logs.
-func (set *settings) close() error { return errors.Join(set.logs.close(), set.guardian.close()) }
+func (set *settings) close() error {
+	return errors.Join(set.logs.close(), set.guardian.close(), set.debug.close())
+}
 
 // trapLimits carries the TrapLimit lines to the room that keeps them.
 func trapLimits(c config.TrapLimits) trap.Limits {

@@ -19,6 +19,7 @@ func (s *Sensor) status() map[string]any {
 	all := map[string]any{
 		"trap": s.trap.Stats(), "gate": s.gate.Stats(), "collection": s.collections.Stats(), "decision": s.decisions.Stats(),
 		"records per client": s.folds.stats(),
+		"rules": map[string]int64{"LogLinesLost": s.lostLines.Load()},
 	}
 	if g := s.settings.Load().guardian; g != nil {
 		all["guardian log"] = guardianStats{Dropped: g.log.Dropped(), Restarts: g.log.Restarts()}

@@ -120,7 +120,14 @@ func (s *Settings) engineSetter(name string) (setFunc, bool) {
 	case "secstreamoutbodyinspection":
 		return boolTo(&s.StreamOutBody), true
 	case "secruleperftime":
-		return int64To(&s.RulePerfTime), true
+		return func(a string, _ []string) error {
+			n, err := strconv.ParseInt(strings.TrimSpace(a), 10, 32)
+			if err != nil || n <= 0 {
+				return fmt.Errorf("found %q, expected a number of microseconds, at least 1", a)
+			}
+			s.RulePerfTime = n
+			return nil
+		}, true
 	case "secpcrematchlimit":
 		return intTo(&s.PcreMatchLimit), true
 	case "secpcrematchlimitrecursion":

@@ -59,6 +59,7 @@ func (e *Engine) Touch(c Conn) collection.Ticket {
 	tx := e.NewTransaction(c)
 	defer tx.Close()
 	tx.setDebugLevel(0) // the log tells of requests
+	tx.watch.on = false
 	tx.phase = 1
 	for _, o := range e.openers {
 		o.run(tx, nil)

@@ -5,7 +5,7 @@ import (
 )
 
 // Pattern is a regular expression of Apache's, that is PCRE: lookahead and back references included. It is safe for
-// concurrent use. A match that PCRE would give up on (its time is limited) counts as none, as in Apache.
+// concurrent use. A match that PCRE would give up on (its work is limited) counts as none, as in Apache.
 type Pattern struct{ re *match.Regexp }
 
 // CompilePattern reads a pattern.
@@ -34,11 +34,11 @@ func (p *Pattern) Groups(s string) []string {
 
 // Replace puts what with returns for its groups in the place of the first most matches (most < 0: of all).
 func (p *Pattern) Replace(s string, most int, with func(groups []string) string) string {
-	at, err := p.re.FindAllIndex(s, most)
+	at, err := p.re.Within(nil).FindAllIndex(s, most)
 	if err != nil || len(at) == 0 {
 		return s
 	}
-	groups, err := p.re.FindAll(s, most)
+	groups, err := p.re.Within(nil).FindAll(s, most)
 	if err != nil || len(groups) != len(at) {
 		return s
 	}

@@ -166,7 +166,7 @@ func (tx *Transaction) debugTried(r *rule, matched bool, began time.Time) {
 func (tx *Transaction) debugFault(r *rule, err error) {
 	switch {
 	case r != nil && errors.Is(err, match.ErrLimit):
-		tx.debugf(3, `Rule %x [id "%d"][file "%s"][line "%d"] - Execution error - PCRE limits exceeded (-47): (null).`, r.address(), r.id, quotedText(r.file), r.last)
+		tx.debugLine(3, patternFault(r, err))
 	default:
 		tx.debugf(4, "Operator error: %s", plainText(err.Error()))
 	}

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"path/filepath"
 
-	"github.com/trapline/trapline/seclang/match"
 	"github.com/trapline/trapline/seclang/operator"
 )
 
@@ -15,7 +14,7 @@ const automatonBudget = 24 << 20
 // operatorEnv prepares what all operators share.
 func (c *compiler) operatorEnv() {
 	c.env = operator.Env{
-		Match:     match.Options{Budget: match.NewBudget(automatonBudget)},
+		Match:     c.patternOptions(),
 		Resolver:  net.DefaultResolver,
 		HTTPBLKey: func() string { return c.settings.HTTPBlKey },
 		Warn:      func(text string) { c.warn(text) },

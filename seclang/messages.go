@@ -1,11 +1,9 @@
 package seclang
 
 import (
-	"errors"
 	"strings"
 
 	"github.com/trapline/trapline/audit"
-	"github.com/trapline/trapline/seclang/match"
 )
 
 // note keeps a match for the audit record, and tells the logs. Macros are expanded now, because later rules change what
@@ -83,14 +81,12 @@ func (tx *Transaction) noteFault(text string) {
 	tx.debugf(2, "%s", plainText(text))
 }
 
-// operatorError keeps what an operator could not do; the match limit shows as MSC_PCRE_LIMITS_EXCEEDED.
+// operatorError keeps what an operator could not do.
 func (tx *Transaction) operatorError(err error) {
-	if errors.Is(err, match.ErrLimit) {
-		tx.pcreError = true
-		tx.setTX(tx.e.limitSlot, "MSC_PCRE_LIMITS_EXCEEDED", "1")
-	}
 	tx.debugFault(tx.rule, err)
-	tx.operatorNote(err)
+	if !tx.patternError(err) {
+		tx.operatorNote(err)
+	}
 	if tx.e.settings.InterceptOnErr && tx.mode == ModeOn && tx.interruption == nil && tx.rule != nil && tx.phase < 5 {
 		tx.interruption = &Interruption{Action: "deny", Status: 500, Phase: tx.phase, RuleID: tx.rule.id}
 	}

@@ -43,6 +43,7 @@ func unlike() map[string]string {
 		"stream":            "the answer is the case's own",
 		"default_per_phase": "there is one SecDefaultAction for all phases there",
 		"no_initcol":        "as in version 3, the transaction sees what it set",
+		"pcre_limits":       "a pattern that an automaton can run never exceeds here; TestPatternLimitsAgainstModSecurity compares",
 		"updates":           "updates before their rules are refused there",
 
 		"audit/request both":         "the message of a rule with nolog lacks its Warning there",

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/trapline/trapline/audit"
+	"github.com/trapline/trapline/seclang/match"
 	"github.com/trapline/trapline/seclang/operator"
 )
 
@@ -70,7 +71,7 @@ type Transaction struct {
 	userID    string
 	sessionID string
 	webAppID  string
-	pcreError bool
+	patterns  patternState
 
 	matches         []audit.Match
 	fired           []*rule // all rules that matched, for part K
@@ -101,6 +102,7 @@ func (e *Engine) NewTransaction(c Conn) *Transaction {
 		tx = &Transaction{sources: make([]sourceCache, len(e.sources)), groups: make([]groupCache, e.groups)}
 		tx.tx.slots = make([]txVar, len(e.txNames))
 		tx.cells.reset()
+		tx.result.Allowance = new(match.Allowance)
 		tx.result.Inspect, tx.result.Expand, tx.result.Document = tx.inspect, tx.expandText, tx.document
 	}
 	tx.start(e, c)
@@ -112,6 +114,7 @@ func (tx *Transaction) start(e *Engine, c Conn) {
 		c.Client = c.Peer
 	}
 	tx.e, tx.conn, tx.closed = e, c, false
+	*tx.result.Allowance = match.NewAllowance(patternSteps)
 	tx.began = c.Time
 	if tx.began.IsZero() {
 		tx.began = e.now()

@@ -112,8 +112,10 @@ func (tx *Transaction) movingScalar(v varID) (string, bool) {
 		return tx.userID, tx.userID != ""
 	case vSessionID:
 		return tx.sessionID, tx.sessionID != ""
-	case vPcreLimitsExceeded, vPcreError:
-		return flag(tx.pcreError), true
+	case vPcreLimitsExceeded:
+		return flag(tx.patterns.limit), true
+	case vPcreError:
+		return flag(tx.patterns.failed), true
 	case vSdbmDeleteError:
 		return "0", true
 	case vOutboundDataError:

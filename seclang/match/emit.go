@@ -50,7 +50,7 @@ func (e *emitter) re2(n *node) {
 		e.b.WriteString(")")
 	case opCond:
 		e.alternate(n.sub[:2])
-	case opLook, opEndNL:
+	case opLook, opEndNL, opStart, opVerb, opDefine:
 		e.b.WriteString("(?:)") // only with loose: taken as always true
 	case opBackref, opRecurse:
 		e.b.WriteString("(?s:.*)") // only with loose
@@ -162,118 +162,4 @@ func (e *emitter) runeLiteral(c byte) {
 	e.b.WriteString(`\x`)
 	e.b.WriteByte(digits[c>>4])
 	e.b.WriteByte(digits[c&15])
-}
-
-// emitNET writes n in the syntax of regexp2 (that of .NET). Every set is
-// written out, so no option is needed; groups keep their numbers by name.
-func emitNET(n *node) string {
-	e := &emitter{}
-	e.net(n)
-	return e.b.String()
-}
-
-func (e *emitter) net(n *node) {
-	switch n.op {
-	case opSet:
-		if n.set.len() == 256 {
-			e.b.WriteString(`[\s\S]`)
-		} else if n.set.len() == 0 {
-			e.b.WriteString(`(?!)`)
-		} else {
-			e.runeSet(n.set)
-		}
-	case opConcat:
-		for _, s := range n.sub {
-			e.net(s)
-		}
-	case opAlternate:
-		e.netGroup("(?:", n.sub...)
-	case opRepeat:
-		e.netRepeat(n)
-	case opCapture:
-		e.netGroup(fmt.Sprintf("(?<%d>", n.n), n.sub[0])
-	case opAtomic:
-		e.netGroup("(?>", n.sub[0])
-	case opLook:
-		e.netGroup(lookOpen(n), n.sub[0])
-	case opBackref:
-		if n.fold {
-			fmt.Fprintf(&e.b, `(?i:\k<%d>)`, n.n)
-		} else {
-			fmt.Fprintf(&e.b, `(?:\k<%d>)`, n.n)
-		}
-	case opCond:
-		if n.n > 0 {
-			fmt.Fprintf(&e.b, "(?(%d)", n.n)
-		} else {
-			e.b.WriteString("(?")
-			e.net(n.sub[2])
-		}
-		e.netGroup("(?:", n.sub[0])
-		e.b.WriteByte('|')
-		e.netGroup("(?:", n.sub[1])
-		e.b.WriteByte(')')
-	default:
-		e.b.WriteString(netAssertion(n.op))
-	}
-}
-
-func netAssertion(o op) string {
-	switch o {
-	case opBegin:
-		return `\A`
-	case opEnd:
-		return `\z`
-	case opEndNL:
-		return `\Z`
-	case opLineBegin:
-		return `(?:\A|(?<=\n)(?!\z))`
-	case opLineEnd:
-		return `(?:(?=\n)|\z)`
-	case opWord: // its own \b counts letters of Latin-1
-		return `(?:(?<=[0-9A-Za-z_])(?![0-9A-Za-z_])|(?<![0-9A-Za-z_])(?=[0-9A-Za-z_]))`
-	case opNoWord:
-		return `(?:(?<=[0-9A-Za-z_])(?=[0-9A-Za-z_])|(?<![0-9A-Za-z_])(?![0-9A-Za-z_]))`
-	}
-	return `(?:)`
-}
-
-func lookOpen(n *node) string {
-	open := "(?"
-	if n.behind {
-		open += "<"
-	}
-	if n.negative {
-		return open + "!"
-	}
-	return open + "="
-}
-
-func (e *emitter) netGroup(open string, subs ...*node) {
-	e.b.WriteString(open)
-	for i, s := range subs {
-		if i > 0 {
-			e.b.WriteByte('|')
-		}
-		e.net(s)
-	}
-	e.b.WriteByte(')')
-}
-
-func (e *emitter) netRepeat(n *node) {
-	if n.possess {
-		e.b.WriteString("(?>")
-	}
-	e.netGroup("(?:", n.sub[0])
-	if n.max < 0 {
-		fmt.Fprintf(&e.b, "{%d,}", n.min)
-	} else {
-		fmt.Fprintf(&e.b, "{%d,%d}", n.min, n.max)
-	}
-	if n.lazy {
-		e.b.WriteByte('?')
-	}
-	if n.possess {
-		e.b.WriteByte(')')
-	}
 }

@@ -1,20 +1,47 @@
 package match
 
-import (
-	"strings"
+import "strings"
 
-	"github.com/dlclark/regexp2"
-)
+// Matcher is a pattern with an allowance to run it in. The error of its methods
+// is nil, ErrLimit or ErrRecursion.
+type Matcher struct {
+	re        *Regexp
+	allowance *Allowance
+}
+
+// Within is the pattern with an allowance; nil is none beyond the pattern's own limits.
+func (re *Regexp) Within(a *Allowance) Matcher { return Matcher{re, a} }
+
+// MatchString reports whether the pattern matches somewhere in s.
+func (m Matcher) MatchString(s string) (bool, error) {
+	re := m.re
+	if ok, err := m.guarded(s); !ok {
+		return false, err
+	}
+	if re.simple != nil {
+		return re.simple.match(s), nil
+	}
+	if re.filter != nil {
+		if matched, known := re.filter.match(s); known && (!matched || re.exact) {
+			return matched, nil
+		}
+	}
+	if re.program == nil {
+		re.once.Do(re.build)
+		return re.std.MatchString(latin1(s)), nil
+	}
+	x := re.machine(m.allowance)
+	defer re.done(x, m.allowance)
+	return x.find(s, 0, re.limits.Ways), x.err
+}
 
 // FindSubmatch finds the first match in s and appends its groups to dst: the
 // whole match, then as many groups as the pattern has, at most MaxGroups in
-// all; a group that took no part is "". The strings share memory with s. The
-// error is nil or ErrLimit.
-func (re *Regexp) FindSubmatch(s string, dst []string) ([]string, bool, error) {
-	if re.guards != nil {
-		if ok, err := re.guarded(s); !ok {
-			return dst, false, err
-		}
+// all; a group that took no part is "". The strings share memory with s.
+func (m Matcher) FindSubmatch(s string, dst []string) ([]string, bool, error) {
+	re := m.re
+	if ok, err := m.guarded(s); !ok {
+		return dst, false, err
 	}
 	if re.simple != nil {
 		return re.simple.find(s, dst)
@@ -24,34 +51,32 @@ func (re *Regexp) FindSubmatch(s string, dst []string) ([]string, bool, error) {
 			return dst, false, nil
 		}
 	}
-	var loc []int
-	if err := re.each(s, 1, func(l []int) { loc = l }); err != nil || loc == nil {
-		return dst, false, err
-	}
-	return appendGroups(dst, s, loc), true, nil
+	found := false
+	err := m.eachUnguarded(s, 1, func(l []int) { dst, found = appendGroups(dst, s, l), true })
+	return dst, found, err
 }
 
 // FindAll finds up to max matches in s that do not overlap (max < 0: all), each
 // with its groups as FindSubmatch gives them.
-func (re *Regexp) FindAll(s string, max int) ([][]string, error) {
+func (m Matcher) FindAll(s string, max int) ([][]string, error) {
 	var all [][]string
-	err := re.each(s, max, func(l []int) { all = append(all, appendGroups(nil, s, l)) })
+	err := m.each(s, max, func(l []int) { all = append(all, appendGroups(nil, s, l)) })
 	return all, err
 }
 
 // FindAllIndex finds up to max matches (max < 0: all) and says where each starts and ends.
-func (re *Regexp) FindAllIndex(s string, max int) ([][2]int, error) {
+func (m Matcher) FindAllIndex(s string, max int) ([][2]int, error) {
 	var all [][2]int
-	err := re.each(s, max, func(l []int) { all = append(all, [2]int{l[0], l[1]}) })
+	err := m.each(s, max, func(l []int) { all = append(all, [2]int{l[0], l[1]}) })
 	return all, err
 }
 
 // Replace puts repl in the place of every match in s and returns how many there
 // were. \1 to \9 in repl stand for groups, as in @rsub.
-func (re *Regexp) Replace(s, repl string) (string, int, error) {
+func (m Matcher) Replace(s, repl string) (string, int, error) {
 	var b strings.Builder
 	last, n := 0, 0
-	err := re.each(s, -1, func(l []int) {
+	err := m.each(s, -1, func(l []int) {
 		b.WriteString(s[last:l[0]])
 		for i := 0; i < len(repl); i++ {
 			if repl[i] != '\\' || i+1 == len(repl) || repl[i+1] < '1' || repl[i+1] > '9' {
@@ -73,21 +98,24 @@ func (re *Regexp) Replace(s, repl string) (string, int, error) {
 	return b.String(), n, nil
 }
 
-// each calls f with the places of up to max matches, in bytes, two per group.
-func (re *Regexp) each(s string, max int, f func(loc []int)) error {
-	if re.guards != nil {
-		if ok, err := re.guarded(s); !ok {
-			return err
-		}
+// each calls f with the places of up to max matches, in bytes, two per group. f must not keep them.
+func (m Matcher) each(s string, max int, f func(loc []int)) error {
+	if ok, err := m.guarded(s); !ok {
+		return err
 	}
+	return m.eachUnguarded(s, max, f)
+}
+
+func (m Matcher) eachUnguarded(s string, max int, f func(loc []int)) error {
+	re := m.re
 	if re.simple != nil {
 		re.simple.each(s, max, f)
 		return nil
 	}
-	re.once.Do(re.build)
-	if re.net != "" {
-		return re.eachBack(s, max, f)
+	if re.program != nil {
+		return m.eachBack(s, max, f)
 	}
+	re.once.Do(re.build)
 	text := latin1(s)
 	all := re.std.FindAllStringSubmatchIndex(text, max)
 	var at *places
@@ -113,9 +141,10 @@ func (re *Regexp) each(s string, max int, f func(loc []int)) error {
 // FindOverlapping calls f with the place of the first match that is not empty,
 // then of the first that starts later, and so on while f returns true. groups
 // is how many groups there are up to the last that took part, the match
-// itself included. It needs Options.Overlapping. The error is nil or ErrLimit.
-func (re *Regexp) FindOverlapping(s string, f func(start, end, groups int) bool) error {
-	if ok, err := re.guarded(s); !ok {
+// itself included. It needs Options.Overlapping.
+func (m Matcher) FindOverlapping(s string, f func(start, end, groups int) bool) error {
+	re := m.re
+	if ok, err := m.guarded(s); !ok {
 		return err
 	}
 	if re.filter != nil {
@@ -123,29 +152,27 @@ func (re *Regexp) FindOverlapping(s string, f func(start, end, groups int) bool)
 			return nil
 		}
 	}
-	re.once.Do(re.build)
-	text := runes(s)
-	for at := 0; at <= len(text); {
-		m, err := re.find(text, at)
-		if err != nil || m == nil {
-			return err
+	x := re.machine(m.allowance)
+	defer re.done(x, m.allowance)
+	for at := 0; at <= len(s); {
+		if !x.find(s, at, re.limits.Ways) {
+			return x.err
 		}
-		if m.Length > 0 && !f(m.Index, m.Index+m.Length, re.lastGroup(m)) {
+		if x.regs[1] > x.regs[0] && !f(x.regs[0], x.regs[1], re.lastGroup(x.regs)) {
 			return nil
 		}
-		at = m.Index + 1
+		at = x.regs[0] + 1
 	}
 	return nil
 }
 
-// lastGroup is how many groups m has up to the last that took part.
-func (re *Regexp) lastGroup(m *regexp2.Match) int {
-	for g := re.highest; g > 0; g-- {
-		if x := m.GroupByNumber(g); x != nil && len(x.Captures) > 0 {
-			return g + 1
-		}
+// lastGroup is how many groups a match has up to the last that took part.
+func (re *Regexp) lastGroup(loc []int) int {
+	g := re.highest
+	for g > 0 && loc[2*g+1] < 0 {
+		g--
 	}
-	return 1
+	return g + 1
 }
 
 // unset is room for the places of all groups.
@@ -172,25 +199,19 @@ func (re *Regexp) kept(loc []int) []int {
 	return loc[:2*re.keep]
 }
 
-func (re *Regexp) eachBack(s string, max int, f func(loc []int)) error {
-	text := runes(s)
-	for at := 0; max != 0 && at <= len(text); max-- {
-		m, err := re.find(text, at)
-		if err != nil || m == nil {
-			return err
+func (m Matcher) eachBack(s string, max int, f func(loc []int)) error {
+	re := m.re
+	x := re.machine(m.allowance)
+	defer re.done(x, m.allowance)
+	for at := 0; max != 0 && at <= len(s); max-- {
+		if !x.find(s, at, re.limits.Ways) {
+			return x.err
 		}
-		loc := re.unset()
-		loc[0], loc[1] = m.Index, m.Index+m.Length
-		for g := 1; g <= len(loc)/2-1; g++ {
-			if x := m.GroupByNumber(g); x != nil && len(x.Captures) > 0 {
-				loc[2*g], loc[2*g+1] = x.Index, x.Index+x.Length
-			}
-		}
-		f(re.kept(loc))
-		at = m.Index + m.Length
-		if m.Length == 0 {
+		loc := x.regs[:2*(re.slots()+1)]
+		if at = loc[1]; loc[0] == loc[1] {
 			at++
 		}
+		f(re.kept(loc))
 	}
 	return nil
 }

@@ -26,10 +26,10 @@ func splitGuards(n *node) (rest *node, looks []*node) {
 	return rest, looks
 }
 
-// guarded reports whether all guards let s through. The error is nil or ErrLimit.
-func (re *Regexp) guarded(s string) (bool, error) {
-	for _, g := range re.guards {
-		matched, err := g.re.MatchString(s)
+// guarded reports whether all guards let s through.
+func (m Matcher) guarded(s string) (bool, error) {
+	for _, g := range m.re.guards {
+		matched, err := g.re.Within(m.allowance).MatchString(s)
 		if err != nil || matched == g.negative {
 			return false, err
 		}

@@ -55,6 +55,10 @@ func analyse(n *node) facts {
 		return analyseConcat(n.sub)
 	case opBackref, opRecurse:
 		return facts{}
+	case opVerb:
+		if n.verb == verbFail {
+			return facts{} // whatever one may say of its matches
+		}
 	}
 	// Assertions take no byte; what a lookaround wants is not part of the match
 	// but would have to be in the value: not used, it is rare.

@@ -13,9 +13,12 @@ const (
 	opAtomic  // (?>...)
 	opLook    // lookaround: behind, negative
 	opBackref // what group n took; fold
-	opCond    // sub[0] and sub[1] (or empty), by group n or, when n is 0, the lookaround sub[2]
+	opCond    // sub[0] or sub[1], by kind: group n, a call of group n, or the lookaround sub[2]
 	opRecurse // (?R), (?1)
+	opDefine  // (?(DEFINE)...): what only calls reach
+	opVerb    // (*...): verb, name, n
 	opKeep    // \K
+	opStart   // \G
 	opBegin   // \A
 	opEnd     // \z, and $ with PCRE_DOLLAR_ENDONLY
 	opEndNL   // \Z, and $ without it
@@ -38,7 +41,32 @@ type node struct {
 	behind   bool
 	negative bool
 	fold     bool
+	kind     condKind
+	verb     verb
+	name     string
 }
+
+// condKind is what a conditional group asks.
+type condKind uint8
+
+const (
+	condGroup condKind = iota
+	condLook
+	condCall // n is -1 for any call
+)
+
+// verb is a backtracking verb.
+type verb uint8
+
+const (
+	verbFail verb = iota
+	verbAccept
+	verbCommit
+	verbPrune
+	verbSkip
+	verbThen
+	verbMark
+)
 
 // walk calls f for n and everything in it.
 func (n *node) walk(f func(*node)) {
@@ -87,8 +115,8 @@ func (n *node) first() (s byteSet, ok bool) {
 	case opConcat:
 		for _, c := range n.sub {
 			switch c.op {
-			case opEmpty, opKeep:
-				continue
+			case opEmpty, opKeep, opDefine, opLook, opStart, opBegin, opLineBegin, opWord, opNoWord:
+				continue // they take nothing, so the byte that follows is the first
 			}
 			f, ok := c.first()
 			s.union(f)
@@ -122,4 +150,41 @@ func (n *node) first() (s byteSet, ok bool) {
 		return n.sub[0].first()
 	}
 	return s, false
+}
+
+// fixedLen is the number of bytes that every match of n takes. ok is false when
+// they differ.
+func (n *node) fixedLen() (l int, ok bool) {
+	switch n.op {
+	case opSet:
+		return 1, true
+	case opConcat:
+		for _, s := range n.sub {
+			k, ok := s.fixedLen()
+			if !ok {
+				return 0, false
+			}
+			l += k
+		}
+		return l, l < 1<<16
+	case opAlternate, opCond:
+		subs := n.sub
+		if n.op == opCond {
+			subs = n.sub[:2]
+		}
+		l, ok = subs[0].fixedLen()
+		for _, s := range subs[1:] {
+			k, known := s.fixedLen()
+			ok = ok && known && k == l
+		}
+		return l, ok
+	case opRepeat:
+		l, ok = n.sub[0].fixedLen()
+		return l * n.min, ok && n.min == n.max && l*n.min < 1<<16
+	case opCapture, opAtomic:
+		return n.sub[0].fixedLen()
+	case opBackref, opRecurse:
+		return 0, false
+	}
+	return 0, true
 }

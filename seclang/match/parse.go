@@ -2,6 +2,7 @@ package match
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -15,16 +16,23 @@ type flags struct {
 
 // parser reads PCRE syntax, as PCRE without UTF understands it: one byte is one character.
 type parser struct {
-	src    string
-	pos    int
-	flags  flags
-	endNL  bool // $ also matches before a final newline (no PCRE_DOLLAR_ENDONLY)
-	groups int  // highest capture group opened so far
-	total  int  // capture groups in the whole pattern
-	names  map[string]int
-	depth  int
-	refs   []*node // back references and conditions, checked against total at the end
-	keep   bool
+	src     string
+	pos     int
+	flags   flags
+	endNL   bool // $ also matches before a final newline (no PCRE_DOLLAR_ENDONLY)
+	groups  int  // highest capture group opened so far
+	total   int  // capture groups in the whole pattern
+	names   map[string]int
+	depth   int
+	refs    []*node // back references and conditions, checked against total at the end
+	keep    bool
+	options int // where the next (*LF) or the like may stand: they come first
+
+	scouting bool
+	twice    []string // names of several groups
+
+	limit    int  // of (*LIMIT_MATCH=), 0 for none
+	newlineR bool // (*BSR_ANYCRLF): \R is CRLF, CR or LF
 }
 
 // SyntaxError says what is wrong in a pattern, and where.
@@ -54,8 +62,7 @@ func (p *parser) fail(format string, args ...any) error {
 
 // parse reads the whole pattern.
 func (p *parser) parse() (*node, error) {
-	p.names = map[string]int{}
-	p.countGroups()
+	p.scout()
 	n, err := p.alternatives()
 	if err != nil {
 		return nil, err
@@ -71,45 +78,36 @@ func (p *parser) parse() (*node, error) {
 	return n, nil
 }
 
-// countGroups finds how many capture groups there are, which decides whether
-// \10 is a reference or an octal number, and the numbers of names used before
-// their group. A wrong guess in odd places (classes in comments) only affects those.
-func (p *parser) countGroups() {
-	s := p.src
-	class := false
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '\\':
-			if i+1 < len(s) && s[i+1] == 'Q' {
-				end := strings.Index(s[i:], `\E`)
-				if end < 0 {
-					return
-				}
-				i += end
-			}
-			i++
-		case class:
-			class = s[i] != ']'
-		case s[i] == '[':
-			class = true
-			if strings.HasPrefix(s[i+1:], "^") {
-				i++
-			}
-			if strings.HasPrefix(s[i+1:], "]") {
-				i++
-			}
-		case s[i] == '(':
-			rest := s[i+1:]
-			if !strings.HasPrefix(rest, "?") && !strings.HasPrefix(rest, "*") {
-				p.total++
-			} else if name, _, ok := groupName(rest); ok {
-				p.total++
-				if _, known := p.names[name]; !known {
-					p.names[name] = p.total
-				}
-			}
-		}
+// scout reads the pattern once to learn how many groups there are, which decides
+// whether \10 is a reference or an octal number, and which names they have.
+func (p *parser) scout() {
+	first := &parser{src: p.src, flags: p.flags, endNL: p.endNL, names: map[string]int{}, scouting: true}
+	// What is wrong shows when the pattern is read in earnest.
+	_, _ = first.alternatives()
+	p.total, p.names, p.twice = first.groups, first.names, first.twice
+}
+
+// name keeps the name of the group that opens next.
+func (p *parser) name(name string) {
+	if n, known := p.names[name]; !known {
+		p.names[name] = p.groups + 1
+	} else if n != p.groups+1 && p.scouting {
+		p.twice = append(p.twice, name)
 	}
+}
+
+// groupOf is the number of the group of that name.
+func (p *parser) groupOf(name string) (int, error) {
+	n, ok := p.names[name]
+	switch {
+	case p.scouting:
+		return 1, nil
+	case !ok:
+		return 0, p.fail("reference to group %q, which does not exist", name)
+	case slices.Contains(p.twice, name):
+		return 0, p.fail("reference to group %q, but several groups have this name: expected a number", name)
+	}
+	return n, nil
 }
 
 // groupName reads ?<name>, ?'name' or ?P<name>; n is the length read.
@@ -139,6 +137,18 @@ func isName(s string) bool {
 
 // alternatives reads up to the closing parenthesis or the end.
 func (p *parser) alternatives() (*node, error) {
+	alts, err := p.branches()
+	if err != nil {
+		return nil, err
+	}
+	if len(alts) == 1 {
+		return alts[0], nil
+	}
+	return &node{op: opAlternate, sub: alts}, nil
+}
+
+// branches reads what | parts.
+func (p *parser) branches() ([]*node, error) {
 	p.depth++
 	defer func() { p.depth-- }()
 	if p.depth > maxNesting {
@@ -156,10 +166,7 @@ func (p *parser) alternatives() (*node, error) {
 		}
 		p.pos++
 	}
-	if len(alts) == 1 {
-		return alts[0], nil
-	}
-	return &node{op: opAlternate, sub: alts}, nil
+	return alts, nil
 }
 
 // sequence reads up to | or ) or the end.
@@ -261,7 +268,7 @@ func (p *parser) literal(c byte) *node {
 // quantified reads the quantifiers after n.
 func (p *parser) quantified(n *node) (*node, error) {
 	for p.pos < len(p.src) {
-		if p.flags.extended && p.skipExtended() {
+		if p.skipNothing() {
 			continue
 		}
 		lo, hi, ok, err := p.quantifier()
@@ -269,19 +276,43 @@ func (p *parser) quantified(n *node) (*node, error) {
 			return n, err
 		}
 		r := &node{op: opRepeat, sub: []*node{n}, min: lo, max: hi, lazy: p.flags.ungreedy}
-		if p.pos < len(p.src) {
-			switch p.src[p.pos] {
-			case '?':
-				r.lazy = !r.lazy
-				p.pos++
-			case '+':
-				r.possess = true
-				p.pos++
-			}
+		for p.skipNothing() {
+		}
+		switch p.peek() {
+		case '?':
+			r.lazy = !r.lazy
+			p.pos++
+		case '+':
+			r.possess, r.lazy = true, false
+			p.pos++
+		}
+		if n.op == opLook {
+			// What holds once holds as often as one likes.
+			r.min, r.max = min(r.min, 1), 1
 		}
 		n = r
 	}
 	return n, nil
+}
+
+// skipNothing skips what may stand between an element, its quantifier and the
+// ? or + after that: a comment, \E, \Q\E, and blanks of (?x).
+func (p *parser) skipNothing() bool {
+	if p.pos < len(p.src) && p.flags.extended && p.skipExtended() {
+		return true
+	}
+	rest := p.src[p.pos:]
+	n := 0
+	switch {
+	case strings.HasPrefix(rest, "(?#"):
+		n = strings.IndexByte(rest, ')') + 1
+	case strings.HasPrefix(rest, `\Q\E`):
+		n = 4
+	case strings.HasPrefix(rest, `\E`):
+		n = 2
+	}
+	p.pos += n
+	return n > 0
 }
 
 // quantifier reads * + ? {n} {n,} {n,m}. A brace that is none of these is text.

@@ -164,7 +164,7 @@ func (p *parser) escape() (*node, error) {
 		return nil, p.fail(`\ at the end of the pattern`)
 	}
 	c := p.src[p.pos]
-	simple := map[byte]op{'A': opBegin, 'G': opBegin, 'z': opEnd, 'Z': opEndNL, 'b': opWord, 'B': opNoWord}
+	simple := map[byte]op{'A': opBegin, 'G': opStart, 'z': opEnd, 'Z': opEndNL, 'b': opWord, 'B': opNoWord}
 	if o, ok := simple[c]; ok {
 		p.pos++
 		return &node{op: o}, nil
@@ -181,12 +181,22 @@ func (p *parser) escape() (*node, error) {
 		return &node{op: opKeep}, nil
 	case 'R':
 		p.pos++
-		crlf := &node{op: opConcat, sub: []*node{{op: opSet, set: setOf('\r')}, {op: opSet, set: setOf('\n')}}}
-		return &node{op: opAtomic, sub: []*node{{op: opAlternate, sub: []*node{crlf, {op: opSet, set: vertical()}}}}}, nil
+		if p.newlineR {
+			return lineEnd(setOf('\r', '\n')), nil
+		}
+		return lineEnd(vertical()), nil
 	case 'X':
-		return nil, p.fail(`\X is not supported`)
+		// Without UTF the characters are those of Latin-1, of which none extends another: only CRLF is a cluster of two.
+		p.pos++
+		return lineEnd(anyByte()), nil
 	case 'g', 'k':
 		return p.namedRef()
+	case 'L', 'l', 'U', 'u':
+		return nil, p.fail(`\%c (of Perl) is unknown to PCRE`, c)
+	case 'N':
+		if strings.HasPrefix(p.src[p.pos:], "N{U+") {
+			return nil, p.fail(`\N{U+...} is for UTF; expected a byte such as \xff`)
+		}
 	}
 	if c >= '1' && c <= '9' {
 		if n := p.numberedRef(); n != nil {
@@ -201,6 +211,12 @@ func (p *parser) escape() (*node, error) {
 		return nil, err
 	}
 	return p.literal(b), nil
+}
+
+// lineEnd is CRLF or one byte of s, and no way back.
+func lineEnd(s byteSet) *node {
+	crlf := &node{op: opConcat, sub: []*node{{op: opSet, set: setOf('\r')}, {op: opSet, set: setOf('\n')}}}
+	return &node{op: opAtomic, sub: []*node{{op: opAlternate, sub: []*node{crlf, {op: opSet, set: s}}}}}
 }
 
 // quotedText reads \Q...\E as one node; a quantifier after it takes the last byte.
@@ -243,13 +259,16 @@ func (p *parser) numberedRef() *node {
 	return n
 }
 
-// namedRef reads \g{1} \g1 \g{-1} \g{name} \k<name> \k'name' \k{name}.
+// namedRef reads \g{1} \g1 \g{-1} \g{name} \k<name> \k'name' \k{name}, and the
+// calls \g<1> \g'name'.
 func (p *parser) namedRef() (*node, error) {
+	call := p.peek() == 'g'
 	p.pos++
 	rest := p.src[p.pos:]
 	var what string
 	closing := map[byte]byte{'{': '}', '<': '>', '\'': '\''}
 	if end, ok := closing[p.peek()]; ok {
+		call = call && end != '}'
 		i := strings.IndexByte(rest[1:], end)
 		if i < 0 {
 			return nil, p.fail("missing %q after the name of a group", end)
@@ -263,23 +282,43 @@ func (p *parser) namedRef() (*node, error) {
 		}
 		what = rest[:i]
 		p.pos += i
+		call = false
 	}
-	v, err := strconv.Atoi(what)
-	if err != nil {
-		var ok bool
-		if v, ok = p.names[what]; !ok {
-			return nil, p.fail("reference to group %q, which does not exist", what)
-		}
-	} else if v < 0 {
-		v += p.groups + 1
+	least := 1
+	n := &node{op: opBackref, fold: p.flags.fold}
+	if call {
+		n.op, least = opRecurse, 0
 	}
-	if v < 1 || v > 1000 {
+	var err error
+	if n.n, err = p.groupNumber(what); err != nil {
+		return nil, err
+	}
+	if n.n < least && !p.scouting {
 		return nil, p.fail("reference to group %s, which does not exist", what)
 	}
-	n := &node{op: opBackref, n: v, fold: p.flags.fold}
 	p.refs = append(p.refs, n)
 	return n, nil
 }
+
+// groupNumber reads 1, -1, +1 or a name.
+func (p *parser) groupNumber(what string) (int, error) {
+	v, err := strconv.Atoi(what)
+	switch {
+	case err != nil:
+		return p.groupOf(what)
+	case what[0] == '+':
+		v += p.groups
+	case v < 0:
+		v += p.groups + 1
+	}
+	if (v < 0 || v > maxGroup) && !p.scouting {
+		return 0, p.fail("reference to group %s, which does not exist", what)
+	}
+	return v, nil
+}
+
+// maxGroup is the highest number of a group that can be named.
+const maxGroup = 1000
 
 // escapeSet reads \d \w \s \h \v \N \p{..} \C and their negations; p.pos is after the backslash.
 func (p *parser) escapeSet() (byteSet, bool, error) {

@@ -9,7 +9,7 @@ import (
 func (p *parser) group() (*node, error) {
 	rest := p.src[p.pos+1:]
 	if strings.HasPrefix(rest, "*") {
-		return nil, p.fail("verbs such as (*SKIP) are not supported")
+		return p.verb()
 	}
 	if !strings.HasPrefix(rest, "?") {
 		p.pos++
@@ -17,7 +17,7 @@ func (p *parser) group() (*node, error) {
 	}
 	if name, n, ok := groupName(rest); ok {
 		p.pos += 1 + n
-		p.names[name] = p.groups + 1
+		p.name(name)
 		return p.capture()
 	}
 	switch {
@@ -37,9 +37,9 @@ func (p *parser) group() (*node, error) {
 	case strings.HasPrefix(rest, "?!"):
 		return p.inner(2, &node{op: opLook, negative: true})
 	case strings.HasPrefix(rest, "?<="):
-		return p.inner(3, &node{op: opLook, behind: true})
+		return p.behind(3, false)
 	case strings.HasPrefix(rest, "?<!"):
-		return p.inner(3, &node{op: opLook, behind: true, negative: true})
+		return p.behind(3, true)
 	case strings.HasPrefix(rest, "?|"):
 		return p.branchReset()
 	case strings.HasPrefix(rest, "?("):
@@ -47,8 +47,11 @@ func (p *parser) group() (*node, error) {
 	case strings.HasPrefix(rest, "?P="), strings.HasPrefix(rest, "?P>"), strings.HasPrefix(rest, "?&"):
 		return p.namedCall(rest)
 	}
-	if n, ok := p.numberedCall(rest); ok {
-		return n, nil
+	if n, err := p.numberedCall(rest); n != nil || err != nil {
+		return n, err
+	}
+	if p.callout(rest) {
+		return nil, nil
 	}
 	return p.flagGroup()
 }
@@ -110,10 +113,33 @@ func (p *parser) branchReset() (*node, error) {
 	}
 	p.pos++
 	p.groups, p.flags = last, saved
+	if len(n.sub) == 1 {
+		return n.sub[0], nil
+	}
 	return n, nil
 }
 
-// conditional reads (?(1)yes|no), (?(<name>)yes|no) or (?(?=...)yes|no).
+// behind reads a lookbehind, of which each branch must have one length.
+func (p *parser) behind(skip int, negative bool) (*node, error) {
+	start := p.pos
+	n, err := p.inner(skip, &node{op: opLook, behind: true, negative: negative})
+	if err != nil {
+		return nil, err
+	}
+	branches := n.sub
+	if n.sub[0].op == opAlternate {
+		branches = n.sub[0].sub
+	}
+	for _, b := range branches {
+		if _, ok := b.fixedLen(); !ok {
+			p.pos = start
+			return nil, p.fail("the lookbehind has no fixed length: expected the same number of bytes in every way through a branch")
+		}
+	}
+	return n, nil
+}
+
+// conditional reads (?(condition)yes|no).
 func (p *parser) conditional() (*node, error) {
 	start := p.pos
 	n := &node{op: opCond}
@@ -125,39 +151,70 @@ func (p *parser) conditional() (*node, error) {
 		if look, err = p.group(); err != nil {
 			return nil, err
 		}
+		n.kind = condLook
 	} else {
 		end := strings.IndexByte(rest, ')')
 		if end < 0 {
 			return nil, p.fail("missing ) after the condition")
 		}
-		name := strings.Trim(rest[:end], "<>'")
-		if v, err := strconv.Atoi(name); err == nil && v > 0 && v < 1000 {
-			n.n = v
-		} else if v, ok := p.names[name]; ok {
-			n.n = v
-		} else {
-			return nil, p.fail("condition (%s): expected the number or name of a group, or a lookaround", rest[:end])
+		if err := p.condition(n, rest[:end]); err != nil {
+			return nil, err
 		}
-		p.refs = append(p.refs, n)
 		p.pos += 3 + end + 1
 	}
-	p.pos--
-	body, err := p.inner(0, nil)
+	saved := p.flags
+	branches, err := p.branches()
 	if err != nil {
 		return nil, err
 	}
-	n.sub = []*node{body, {op: opEmpty}}
-	if body.op == opAlternate {
-		if len(body.sub) > 2 {
-			p.pos = start
-			return nil, p.fail("a conditional group has more than two branches")
-		}
-		n.sub = []*node{body.sub[0], body.sub[1]}
+	if p.flags = saved; p.pos >= len(p.src) {
+		p.pos = start
+		return nil, p.fail("missing closing parenthesis")
+	}
+	p.pos++
+	most := 2
+	if n.op == opDefine {
+		most = 1
+	}
+	if len(branches) > most {
+		p.pos = start
+		return nil, p.fail("a conditional group has more branches than %d", most)
+	}
+	if n.sub = branches; n.op == opDefine {
+		return n, nil
+	}
+	if len(branches) == 1 {
+		n.sub = append(n.sub, &node{op: opEmpty})
 	}
 	if look != nil {
 		n.sub = append(n.sub, look)
 	}
 	return n, nil
+}
+
+// condition reads what stands in (?(...): the number or the name of a group, R for a call, DEFINE.
+func (p *parser) condition(n *node, what string) error {
+	name, isCall := strings.CutPrefix(what, "R")
+	_, named := p.names[what]
+	var err error
+	switch {
+	case what == "DEFINE":
+		n.op = opDefine
+		return nil
+	case isCall && !named && (name == "" || name[0] == '&' || name[0] >= '0' && name[0] <= '9'):
+		if n.kind, n.n = condCall, -1; name != "" {
+			n.n, err = p.groupNumber(strings.TrimPrefix(name, "&"))
+		}
+	case what == "" || strings.HasPrefix(what, "VERSION"):
+		err = p.fail("condition (%s): expected the number or name of a group, R, DEFINE or a lookaround", what)
+	default:
+		n.n, err = p.groupNumber(strings.Trim(what, "<>'"))
+	}
+	if err == nil && n.n == 0 && n.kind == condGroup && !p.scouting {
+		err = p.fail("condition (%s): expected the number of a group", what)
+	}
+	p.refs = append(p.refs, n)
+	return err
 }
 
 // namedCall reads (?P=name), (?P>name) or (?&name).
@@ -170,42 +227,47 @@ func (p *parser) namedCall(rest string) (*node, error) {
 	name, isRef := strings.CutPrefix(rest[:end], "?P=")
 	if !isRef {
 		n.op = opRecurse
-		name = strings.TrimLeft(rest[:end], "?P>&")
+		name = strings.TrimPrefix(strings.TrimPrefix(name, "?P>"), "?&")
 	}
-	v, ok := p.names[name]
-	if !ok {
-		return nil, p.fail("reference to group %q, which does not exist", name)
+	var err error
+	if n.n, err = p.groupOf(name); err != nil {
+		return nil, err
 	}
-	n.n = v
 	p.refs = append(p.refs, n)
 	p.pos += end + 2
 	return n, nil
 }
 
-// numberedCall reads (?R), (?0), (?1), (?+1), (?-1).
-func (p *parser) numberedCall(rest string) (*node, bool) {
+// numberedCall reads (?R), (?0), (?1), (?+1), (?-1); nil when it is none of these.
+func (p *parser) numberedCall(rest string) (*node, error) {
 	end := strings.IndexByte(rest, ')')
 	if end < 2 {
-		return nil, false
+		return nil, nil
 	}
 	what := rest[1:end]
 	n := &node{op: opRecurse}
 	if what != "R" {
-		v, err := strconv.Atoi(what)
-		if err != nil || v > 1000 || v < -1000 {
-			return nil, false
+		if _, err := strconv.Atoi(what); err != nil {
+			return nil, nil //nolint:nilerr // it is a group of flags
 		}
-		switch what[0] {
-		case '+':
-			v += p.groups
-		case '-':
-			v += p.groups + 1
+		var err error
+		if n.n, err = p.groupNumber(what); err != nil {
+			return nil, err
 		}
-		n.n = v
 		p.refs = append(p.refs, n)
 	}
 	p.pos += end + 2
-	return n, true
+	return n, nil
+}
+
+// callout passes over (?C) and (?C1), which tell a program about a match and change nothing.
+func (p *parser) callout(rest string) bool {
+	end := strings.IndexByte(rest, ')')
+	if !strings.HasPrefix(rest, "?C") || end < 0 || strings.Trim(rest[2:end], "0123456789") != "" {
+		return false
+	}
+	p.pos += end + 2
+	return true
 }
 
 // flagGroup reads (?i), (?i-s) or (?i-s:...).
@@ -228,8 +290,8 @@ func (p *parser) flagGroup() (*node, error) {
 			f.extended = on
 		case 'U':
 			f.ungreedy = on
-		case 'J', 'n':
-			// Duplicate names are always allowed.
+		case 'J':
+			// Duplicate names are always allowed, but not references to them.
 		case ')':
 			p.pos = i + 1
 			p.flags = f

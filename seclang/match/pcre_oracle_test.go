@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // patternMaker writes random patterns in PCRE syntax.
@@ -48,7 +47,7 @@ func (p *patternMaker) sequence(depth int) string {
 
 func (p *patternMaker) atom(depth int) string {
 	if depth > 0 && p.r.IntN(3) == 0 {
-		switch p.r.IntN(16) {
+		switch p.r.IntN(24) {
 		case 0, 1, 2, 3, 4:
 			p.groups++
 			return "(" + p.alternatives(depth-1) + ")"
@@ -68,6 +67,16 @@ func (p *patternMaker) atom(depth int) string {
 			return p.pick("(?i)", "(?-s)", "(?m)", "(?s)", "(?x) ", "(?-i)")
 		case 14:
 			return "(?-s:" + p.alternatives(depth-1) + ")"
+		case 15, 16:
+			return p.special(depth)
+		case 17:
+			return p.conditional(depth)
+		case 18, 19:
+			return p.call()
+		case 20:
+			return p.verb()
+		case 21:
+			return p.branchReset(depth)
 		}
 		p.groups++
 		return p.pick("(?<n"+strconv.Itoa(p.groups)+">", "(?P<n"+strconv.Itoa(p.groups)+">") + p.alternatives(depth-1) + ")"
@@ -77,6 +86,77 @@ func (p *patternMaker) atom(depth int) string {
 	}
 	return p.pick("a", "b", "c", "A", "ab", "bc", " ", `\n`, "1", `\xe9`, "\xe9", ".", ".", "[ab]", "[^a]", "[a-c]", `[^\n]`, `[\w ]`, `[[:alpha:]]`, `[^[:digit:]]`, `[\xe0-\xff]`,
 		`\w`, `\W`, `\d`, `\D`, `\s`, `\S`, `\h`, `\v`, `\N`, `\R`, `\b`, `\B`, "^", "$", `\A`, `\z`, `\Z`, `\Qa.\E`, `\x61`, `\141`, `[]a]`, `[a\-b]`, `[\d-b]`, `\x{62}`, `[b-]`, `\t`, `\.`, `a\Kb`)
+}
+
+// special are groups that are written in more ways than one.
+func (p *patternMaker) special(depth int) string {
+	switch p.r.IntN(7) {
+	case 0:
+		return "(*atomic:" + p.alternatives(depth-1) + ")"
+	case 1:
+		return p.pick("(*pla:", "(*nla:", "(*positive_lookahead:", "(*negative_lookahead:") + p.alternatives(depth-1) + ")"
+	case 2:
+		return p.pick("(*plb:a)", "(*nlb:a|bc)", "(*negative_lookbehind:[^a]b)", `(?<=a(?=b))`, `(?<=(a|b))`, `(?<!\R{0}[ab]{2}|^)`, `(?<=\bab|c)`)
+	case 3:
+		return "(?i" + p.pick("-s", "m", "x", "U", "") + ":" + p.alternatives(depth-1) + ")"
+	case 4:
+		return p.pick("(?U)", "(?^)", "(?-U)", "(?xs) #x\n ", "(?#c(o)", "(?C)", "(?C1)", `\Q\E`, `\E`)
+	}
+	return p.pick(`\X`, `\X+`, `\G`, `\X*?`, `\R*`, `\N+`, `\H`, `\V`, `[\h\v]`, `\C`, `[[:^space:][:punct:]]`, `\cA`, `\o{141}`, `\pL`, `\P{Lu}`, `[^\p{L}\d]`)
+}
+
+func (p *patternMaker) conditional(depth int) string {
+	cond := p.pick("?=a", "?!b", "?<=a", "?=(a)b", "R")
+	if strings.Contains(cond, "(") {
+		p.groups++
+	}
+	if p.groups > 0 && p.r.IntN(2) == 0 {
+		n := strconv.Itoa(1 + p.r.IntN(p.groups))
+		cond = p.pick(n, "R"+n)
+	}
+	yes := p.sequence(depth - 1)
+	if p.r.IntN(3) == 0 {
+		return "(?(" + cond + ")" + yes + ")"
+	}
+	return "(?(" + cond + ")" + yes + "|" + p.sequence(depth-1) + ")"
+}
+
+// call is a subroutine call or a recursion, often one that needs a byte to go on.
+func (p *patternMaker) call() string {
+	n := strconv.Itoa(p.r.IntN(p.groups + 1))
+	c := p.pick("(?"+n+")", `\g<`+n+`>`, `\g'`+n+`'`)
+	switch p.r.IntN(5) {
+	case 0:
+		return "(?:a" + c + ")?"
+	case 1:
+		return "(?:" + p.pick("[ab]", ".", "b") + p.pick("(?R)", "(?0)") + "?c?|a)"
+	case 2:
+		p.groups++
+		return "(" + p.pick("a", ".", `\w`) + "(?" + strconv.Itoa(p.groups) + ")?" + p.pick("b", "c", `\`+strconv.Itoa(p.groups), "") + ")"
+	case 3:
+		p.groups++
+		return "(?(DEFINE)(" + p.sequence(1) + "))" + c
+	}
+	return c
+}
+
+func (p *patternMaker) verb() string {
+	return p.pick("(*FAIL)", "(*F)", "(*ACCEPT)", "(*COMMIT)", "(*PRUNE)", "(*SKIP)", "(*THEN)", "(*MARK:m)", "(*SKIP:m)", "(*:m)", "(?:a(*THEN)b|a|.(*SKIP)c)", "(?!a(*COMMIT)b)", "(?:ab(*PRUNE)|a(*THEN)|b)")
+}
+
+func (p *patternMaker) branchReset(depth int) string {
+	from, most := p.groups, p.groups
+	var b strings.Builder
+	for i := range 1 + p.r.IntN(3) {
+		if i > 0 {
+			b.WriteByte('|')
+		}
+		p.groups = from
+		b.WriteString(p.sequence(depth - 1))
+		most = max(most, p.groups)
+	}
+	p.groups = most
+	return "(?|" + b.String() + ")"
 }
 
 // TestAgainstPCRE2 compares first matches and groups with PCRE2 on random patterns, by its own test program.
@@ -91,14 +171,6 @@ func TestAgainstPCRE2(t *testing.T) {
 	for _, multi := range []bool{false, true} {
 		t.Run(fmt.Sprintf("multiline=%v", multi), func(t *testing.T) { comparePCRE(t, seed, multi) })
 	}
-}
-
-// emptyRounded: which of several empty rounds of a repeat leaves its mark in the
-// groups differs between PCRE and .NET, whose rules regexp2 follows.
-func emptyRounded(pattern string) bool {
-	p := &parser{src: pattern}
-	n, err := p.parse()
-	return err == nil && emptyRounds(n)
 }
 
 func comparePCRE(t *testing.T, seed uint64, multi bool) {
@@ -116,10 +188,10 @@ func comparePCRE(t *testing.T, seed uint64, multi bool) {
 		}
 		subjects = append(subjects, b.String())
 	}
-	answers := runPCRE(t, patterns, subjects, multi)
-	differ, both, nonEmpty := 0, 0, 0
+	answers, jit := runPCRE(t, patterns, subjects, multi, ""), runPCRE(t, patterns, subjects, multi, ",jit")
+	differ, both, nonEmpty, split := 0, 0, 0, 0
 	for i, p := range patterns {
-		re, err := Compile(p, Options{Multiline: multi, Timeout: time.Second})
+		re, err := Compile(p, Options{Multiline: multi})
 		if answers[i] == nil {
 			continue // PCRE2 refuses what PCRE 1 took, such as \z*
 		}
@@ -141,21 +213,35 @@ func comparePCRE(t *testing.T, seed uint64, multi bool) {
 				got = fmt.Sprintf("%q", groups)
 			}
 			want := answers[i][j]
-			if got != want && (want == "limit" || ok == (want != "no") && emptyRounded(p)) {
+			if got != want && want == "limit" {
+				continue
+			}
+			if got != want && (got == jit[i][j] || jit[i][j] == "limit" || acceptsInWhole(p)) {
+				// PCRE2's own two matchers differ about ways back into a call of the whole pattern. ModSecurity runs the JIT.
+				split++
 				continue
 			}
 			if got != want || err != nil {
 				if differ++; differ < 25 {
-					t.Errorf("%q on %q: ours %s (%v), PCRE2 %s [%s | %s]", p, s, got, err, want, re.re2, re.net)
+					t.Errorf("%q on %q: ours %s (%v), PCRE2 %s [%s]", p, s, got, err, want, re.re2)
 				}
 			}
 		}
 	}
-	t.Logf("%d pairs, %d with a match that is not empty, %d differ", both, nonEmpty, differ)
+	t.Logf("%d pairs, %d with a match that is not empty, %d differ, %d as PCRE2's JIT only", both, nonEmpty, differ, split)
+	if split > both/1000 {
+		t.Errorf("%d answers are as the JIT's only", split)
+	}
+}
+
+// acceptsInWhole: what (*ACCEPT) ends in a call of the whole pattern, only PCRE2's JIT knows, and
+// not for all patterns: the interpreter of 10.42 leaves the outer match as well when ways lead back into the call.
+func acceptsInWhole(pattern string) bool {
+	return strings.Contains(pattern, "(*ACCEPT)") && regexp.MustCompile(`\(\?[R0]\)|\\g.0`).MatchString(pattern)
 }
 
 // runPCRE returns, for each pattern that compiles, an answer per subject: "no" or the groups, quoted.
-func runPCRE(t *testing.T, patterns, subjects []string, multi bool) [][]string {
+func runPCRE(t *testing.T, patterns, subjects []string, multi bool, more string) [][]string {
 	var in bytes.Buffer
 	// Two optimizations of PCRE2 10.42 lose matches: it starts \d(a|\1??)\S in the
 	// wrong places, and does not let \R* give back what \s after it wants.
@@ -168,7 +254,7 @@ func runPCRE(t *testing.T, patterns, subjects []string, multi bool) [][]string {
 		if p == "" {
 			p = "(?:)"
 		}
-		fmt.Fprintf(&in, "/%x/hex,dotall,%s\n", p, options)
+		fmt.Fprintf(&in, "/%x/hex,dotall,%s%s\n", p, options, more)
 		for _, s := range subjects {
 			in.WriteString("    ")
 			for i := range len(s) {
@@ -201,8 +287,7 @@ var pcreGroup = regexp.MustCompile(`^ ?(\d+): (.*)$`)
 
 func parsePCRE(block, pattern string) []string {
 	p := &parser{src: pattern}
-	p.names = map[string]int{}
-	p.countGroups()
+	p.scout()
 	var all []string
 	var groups []string
 	flush := func() {
@@ -256,7 +341,7 @@ func TestCRSAgainstPCRE2(t *testing.T) {
 		}
 	}
 	for _, multi := range []bool{false, true} {
-		answers := runPCRE(t, patterns, subjects, multi)
+		answers := runPCRE(t, patterns, subjects, multi, "")
 		pairs, matches := 0, 0
 		for i, p := range patterns {
 			re, err := Compile(p, Options{Multiline: multi})

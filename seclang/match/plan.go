@@ -21,7 +21,7 @@ type tail struct {
 
 func relaxBefore(n *node, t tail) bool {
 	switch n.op {
-	case opLook, opBackref, opCond, opRecurse, opEndNL:
+	case opLook, opBackref, opCond, opRecurse, opDefine, opVerb, opStart, opEndNL:
 		return false
 	case opLineBegin:
 		// PCRE does not match ^ after a newline that ends the subject; RE2 does.

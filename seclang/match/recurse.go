@@ -1,51 +1,69 @@
 package match
 
+// calls reports whether n still calls group g somewhere.
+func calls(n *node, g int) bool {
+	found := false
+	n.walk(func(x *node) { found = found || x.op == opRecurse && x.n == g })
+	return found
+}
+
 // maxInlined bounds how many nodes the calls of groups may add.
 const maxInlined = 20000
 
 // inline replaces calls of groups, (?1) and the like, by copies of the group
-// without its captures. A call of a group that it stands in is a true
-// recursion, which no matcher here knows; ok is then false.
-func inline(root *node) bool {
+// without its captures, so that an automaton can run the pattern. What stays is
+// left to the backtracking matcher: a call of a group that it stands in, and of
+// one whose captures matter while it runs.
+func inline(root *node) {
 	groups := map[int]*node{0: root}
 	root.walk(func(n *node) {
-		if n.op == opCapture {
-			if groups[n.n] == nil {
-				groups[n.n] = n.sub[0]
-			}
+		if n.op == opCapture && groups[n.n] == nil {
+			groups[n.n] = n.sub[0]
 		}
 	})
 	budget := maxInlined
 	active := map[int]bool{0: true}
-	var resolve func(n *node) bool
-	resolve = func(n *node) bool {
+	var resolve func(n *node)
+	resolve = func(n *node) {
 		switch n.op {
 		case opRecurse:
 			g := groups[n.n]
-			if active[n.n] || g == nil {
-				return false
+			if active[n.n] || g == nil || !copyable(g) {
+				return
+			}
+			c := plainCopy(g, &budget)
+			if budget < 0 {
+				return
 			}
 			active[n.n] = true
-			c := plainCopy(g, &budget)
-			ok := budget >= 0 && resolve(c)
+			resolve(c)
 			active[n.n] = false
 			*n = *c
-			return ok
+			return
 		case opCapture:
 			was := active[n.n]
 			active[n.n] = true
-			ok := resolve(n.sub[0])
+			resolve(n.sub[0])
 			active[n.n] = was
-			return ok
+			return
 		}
 		for _, s := range n.sub {
-			if !resolve(s) {
-				return false
-			}
+			resolve(s)
 		}
-		return true
 	}
-	return resolve(root)
+	resolve(root)
+}
+
+// copyable reports whether a call of n does what a copy without captures does.
+func copyable(n *node) bool {
+	ok := true
+	n.walk(func(x *node) {
+		switch x.op {
+		case opBackref, opCond, opVerb, opRecurse, opDefine, opKeep:
+			ok = false
+		}
+	})
+	return ok
 }
 
 // plainCopy copies n without its captures.

@@ -151,8 +151,8 @@ func TestErrors(t *testing.T) {
 	for pattern, want := range map[string]string{
 		`(a`: "missing closing parenthesis", `a)`: "unmatched closing", `[a`: "missing ]", `*`: "nothing to repeat", `a\`: `\ at the end`,
 		`[z-a]`: "out of order", `a{2,1}`: "out of order", `a{70000}`: "too big", `\x{100}`: "too large", `[[:foo:]]`: "POSIX",
-		`(?z)`: "unrecognized", `(*SKIP)`: "verbs", `(?R)`: "recursion", `(a(?1))`: "recursion", `\2(a)`: "group 2", `(?<n>a)\k<m>`: `"m"`,
-		`\p{Foo}`: "property", `(?P=x)`: `"x"`, `\400`: "octal", `\X`: "not supported", `(?(1)a|b|c)(d)`: "two branches", `(?#`: "comment",
+		`(?z)`: "unrecognized", `(*SKIT)`: "verb", `a(*UTF8)`: "verb", `\2(a)`: "group 2", `(?<n>a)\k<m>`: `"m"`,
+		`\p{Foo}`: "property", `(?P=x)`: `"x"`, `\400`: "octal", `(*UTF8)`: "UTF8", `(?<=a+)b`: "fixed length", `\ua`: `\u`, `(?<n>a)(?<n>b)\k<n>`: "several", `(?(1)a|b|c)(d)`: "branches", `(?#`: "comment",
 		strings.Repeat("(", 300) + strings.Repeat(")", 300): "nested",
 	} {
 		_, err := Compile(pattern, Options{})
@@ -171,7 +171,7 @@ func TestErrors(t *testing.T) {
 
 // TestLimit checks that a pattern that takes for ever is given up.
 func TestLimit(t *testing.T) {
-	re, err := Compile(`(?=(a+)+$)(a+)+$`, Options{Timeout: 20 * time.Millisecond})
+	re, err := Compile(`(?=(a+)+$)(a+)+$`, Options{})
 	if err != nil || !re.Backtracks() {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestGuards(t *testing.T) {
 
 // TestFilterStopsBacktracking: what the automaton excludes never reaches the slow matcher.
 func TestFilterStopsBacktracking(t *testing.T) {
-	re, err := Compile(`(?=.)(a+)+\x01$`, Options{Timeout: time.Millisecond})
+	re, err := Compile(`(?=.)(a+)+\x01$`, Options{Limits: Limits{Ways: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,17 +252,17 @@ func TestReplaceAndFindAll(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, n, err := re.Replace(c.in, c.repl)
+		got, n, err := re.Within(nil).Replace(c.in, c.repl)
 		if got != c.want || n != c.n || err != nil {
 			t.Errorf("%q in %q by %q: %q, %d (%v), want %q, %d", c.pattern, c.in, c.repl, got, n, err, c.want, c.n)
 		}
 	}
 	re, _ := Compile(`(\d)(\d)?`, Options{})
-	all, err := re.FindAll("12 3", -1)
+	all, err := re.Within(nil).FindAll("12 3", -1)
 	if got := fmt.Sprintf("%q", all); err != nil || got != `[["12" "1" "2"] ["3" "3" ""]]` {
 		t.Errorf("FindAll: %s (%v)", got, err)
 	}
-	idx, err := re.FindAllIndex("\xe9 1 2 3", 2)
+	idx, err := re.Within(nil).FindAllIndex("\xe9 1 2 3", 2)
 	if got := fmt.Sprint(idx); err != nil || got != "[[2 3] [4 5]]" {
 		t.Errorf("FindAllIndex: %s (%v)", got, err)
 	}

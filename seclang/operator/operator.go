@@ -72,6 +72,8 @@ type Result struct {
 	Target string
 	// Expand expands macros, for operators whose argument has parts (@rsub). May be nil.
 	Expand func(string) string
+	// Allowance is what patterns may still spend on backtracking. Nil: each match has only its own limits.
+	Allowance *match.Allowance
 	// Inspect runs the script of @inspectFile on a file: a Lua script matches
 	// when it returns a value, whose text it gives; any other program when the
 	// first byte of its output is not 1. Nil: @inspectFile never matches.

@@ -301,7 +301,7 @@ func FuzzOperators(f *testing.F) {
 	env := Env{
 		ReadFile: func(name string) ([]byte, error) { return []byte(name + "\n10.0.0.1\n"), nil },
 		Resolver: resolver{}, HTTPBLKey: func() string { return "k" },
-		Match: match.Options{Timeout: 20 * time.Millisecond, Budget: match.NewBudget(1 << 20)},
+		Match: match.Options{Limits: match.Limits{Ways: 1000}, Budget: match.NewBudget(1 << 20)},
 	}
 	f.Fuzz(func(t *testing.T, i uint8, arg, in string) {
 		if len(arg) > 100 || len(in) > 200 {

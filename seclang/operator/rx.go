@@ -48,10 +48,10 @@ func (o *rx) Match(in, arg string, m *Result) bool {
 	ok := false
 	switch {
 	case !m.Capture:
-		ok, m.Err = re.MatchString(in)
+		ok, m.Err = re.Within(m.Allowance).MatchString(in)
 	case o.global:
 		var all [][]string
-		all, m.Err = re.FindAll(in, match.MaxGroups)
+		all, m.Err = re.Within(m.Allowance).FindAll(in, match.MaxGroups)
 		for _, groups := range all {
 			for _, g := range groups {
 				if len(m.Captures) < match.MaxGroups {
@@ -61,7 +61,7 @@ func (o *rx) Match(in, arg string, m *Result) bool {
 		}
 		ok = len(all) > 0
 	default:
-		m.Captures, ok, m.Err = re.FindSubmatch(in, m.Captures)
+		m.Captures, ok, m.Err = re.Within(m.Allowance).FindSubmatch(in, m.Captures)
 	}
 	if !ok {
 		return false
@@ -218,7 +218,7 @@ func (o *rsub) Match(in, _ string, m *Result) bool {
 		return false
 	}
 	var n int
-	m.Output, n, m.Err = re.Replace(in, replace)
+	m.Output, n, m.Err = re.Within(m.Allowance).Replace(in, replace)
 	if n == 0 {
 		return false
 	}

@@ -27,7 +27,7 @@ func newVerify(name string, valid func([]byte) bool) func(string, Env) (Operator
 
 func (o *verify) Match(in, _ string, m *Result) bool {
 	found := false
-	m.Err = o.re.FindOverlapping(in, func(start, end, groups int) bool {
+	m.Err = o.re.Within(m.Allowance).FindOverlapping(in, func(start, end, groups int) bool {
 		var digits []byte
 		for _, c := range []byte(in[start:end]) {
 			if c >= '0' && c <= '9' {

@@ -38,7 +38,9 @@ func (c *compiler) source(t target, ns map[string]string) int {
 	if t.v == vXML && t.sel.key != "" {
 		var err error
 		if s.xpath, err = body.CompileXPath(t.sel.key, ns); err != nil {
-			c.fail(err)
+			// Both versions load it, and find out with the first document.
+			c.warn(fmt.Sprintf("XML:%s is empty: %v", t.sel.key, err))
+			s.xpath, _ = body.CompileXPath("/*[0]", nil)
 		}
 	}
 	id := len(c.e.sources)

@@ -1,6 +1,9 @@
 package seclang
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -24,6 +27,10 @@ func (c *compiler) operatorEnv() {
 	if name := c.settings.GeoLookupDB; name != "" {
 		c.at = c.settings.Origin["secgeolookupdb"]
 		db, err := operator.OpenGeo(c.path(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			c.fail(fmt.Errorf("SecGeoLookupDb: %w", err))
+			return
+		}
 		if err != nil {
 			c.warn("SecGeoLookupDb: " + err.Error() + "; @geoLookup never matches")
 			return

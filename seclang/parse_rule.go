@@ -70,6 +70,9 @@ func parseRule(d Directive) (*ruleText, error) {
 		if r.targets, err = parseTargets(d.Args[0]); err != nil {
 			return nil, err
 		}
+		if d.Args[1] == "" {
+			return nil, errors.New("SecRule without an operator")
+		}
 		r.neg, r.op, r.arg = splitOperator(d.Args[1])
 		if len(d.Args) == 3 {
 			acts = d.Args[2]

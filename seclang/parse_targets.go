@@ -62,18 +62,19 @@ func parseTargets(s string) ([]target, error) {
 	var out []target
 	var errs []error
 	for {
-		s = strings.TrimLeft(s, " \t|,")
-		if s == "" {
+		rest := strings.TrimLeft(s, " \t|,")
+		if sep := strings.Trim(s[:len(s)-len(rest)], " \t"); rest != "" && (len(sep) > 1 || sep != "" && len(out)+len(errs) == 0) {
+			errs = append(errs, fmt.Errorf("empty variable before %q", clip(rest, 40)))
+		}
+		if s = rest; s == "" {
 			break
 		}
 		var t target
 		for s != "" && (s[0] == '!' || s[0] == '&' || s[0] == ' ') {
-			switch s[0] {
-			case '!':
-				t.except = true
-			case '&':
-				t.count = true
+			if s[0] != ' ' && (t.except || t.count) {
+				errs = append(errs, fmt.Errorf("found %q, expected a variable behind one of ! and &", clip(s, 40)))
 			}
+			t.except, t.count = t.except || s[0] == '!', t.count || s[0] == '&'
 			s = s[1:]
 		}
 		n := strings.IndexAny(s, "|, \t:")

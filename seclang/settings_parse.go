@@ -29,8 +29,9 @@ var ignored = map[string]string{
 // setting applies a directive that is not a rule. known is false when it is not a setting at all.
 func (s *Settings) setting(d Directive) (known bool, warn string, err error) {
 	name := lower(d.Name)
+	d.Args = withoutComment(d.Args)
 	if err := checkWords(name, d); err != nil {
-		return IsDirective(name), "", err
+		return true, "", err
 	}
 	if why, ok := ignored[name]; ok {
 		if why != "" {

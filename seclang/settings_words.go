@@ -1,14 +1,20 @@
 package seclang
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // checkWords refuses a setting with more words than it takes, or with an empty first one. Both versions do: httpd
 // counts the words of a directive, and version 3 finds text that it cannot read.
 func checkWords(name string, d Directive) error {
 	most := 1
+	if !IsDirective(name) {
+		return nil // it is reported with the name that may have been meant
+	}
 	switch name {
 	case "secunicodemapfile", "secunicodemap", "secconnreadstatelimit", "secreadstatelimit", "secwritestatelimit",
-		"secconnwritestatelimit", "seccachetransformations":
+		"secconnwritestatelimit", "seccachetransformations", "secguardianlog":
 		most = 2
 	case "secresponsebodymimetype", "secremoterules", "sechashmethodrx", "sechashmethodpm", "sechashkey", "sechashparam", "secrxprefilter", "seccollectiongcfrequency":
 		most = len(d.Args) // any number, or somebody else counts
@@ -32,4 +38,14 @@ func checkWords(name string, d Directive) error {
 		}
 	}
 	return nil
+}
+
+// withoutComment drops a comment behind the value of a setting, which version 3 takes for one.
+func withoutComment(args []string) []string {
+	for i, a := range args {
+		if i > 0 && strings.HasPrefix(a, "#") {
+			return args[:i]
+		}
+	}
+	return args
 }

@@ -15,6 +15,7 @@ type requestBody struct {
 	inspected int64  // bytes given to the processor
 	unread    int64  // bytes that count for a limit that the text sets, although nobody looks at them
 	limited   bool   // SecRequestBodyLimit cut it
+	tooLarge  bool   // over SecRequestBodyNoFilesLimit
 	args      []field
 	parsed    *body.Result
 	parts     *body.Multipart // while a multipart body arrives
@@ -46,12 +47,28 @@ func (b *requestBody) close() error {
 // chooseProcessor picks the processor by the Content-Type; ctl:requestBodyProcessor may change it in phase 1.
 func (tx *Transaction) chooseProcessor() {
 	// Only the beginning counts, as in mod_security2: PHP takes "application/x-www-form-urlencoded, x" for a form too.
-	switch mime := lower(strings.TrimSpace(tx.request.header("Content-Type"))); {
+	switch mime := lower(strings.TrimSpace(tx.request.contentType())); {
 	case strings.HasPrefix(mime, "application/x-www-form-urlencoded"):
 		tx.ctl.processor = "URLENCODED"
 	case strings.HasPrefix(mime, "multipart/form-data"):
 		tx.ctl.processor = "MULTIPART"
 	}
+}
+
+// contentType joins all Content-Type headers, as httpd does: with two of them back ends take the first or the last, and a
+// joined one is read by neither as it is read here.
+func (q *request) contentType() string {
+	found, out := false, ""
+	for i := range q.headers {
+		if strings.EqualFold(q.headers[i].name, "Content-Type") {
+			if found {
+				out += ", "
+			}
+			found = true
+			out += q.headers[i].value
+		}
+	}
+	return out
 }
 
 // WriteRequestBody takes bytes of the body, after removal of chunked coding. kept is how many of p are inspected:
@@ -97,7 +114,7 @@ const statusBodyLimit = 403
 func (tx *Transaction) bodyConfig() body.Config {
 	s := &tx.e.settings
 	c := body.Config{
-		ContentType: tx.request.header("Content-Type"), Separator: s.ArgumentSeparator, ArgumentsLimit: max(1, s.ArgumentsLimit-len(tx.request.argsGet)),
+		ContentType: tx.request.contentType(), Separator: s.ArgumentSeparator, ArgumentsLimit: max(1, s.ArgumentsLimit-len(tx.request.argsGet)),
 		JSONDepth: s.RequestBodyJSONDepthLimit, NoFilesLimit: s.RequestBodyNoFilesLimit,
 		UploadFileLimit: s.UploadFileLimit, TmpDir: s.TmpDir, UploadDir: s.UploadDir, FileMode: s.UploadFileMode,
 		KeepFiles: s.UploadKeepFiles != "Off", Extract: tx.e.extractFiles, MemoryLimit: s.RequestBodyInMemoryLimit, ID: tx.id,
@@ -147,15 +164,14 @@ func (tx *Transaction) processBody() {
 			q.parts.Cut()
 		}
 		q.parsed = q.parts.Result()
-		if limit := tx.e.settings.RequestBodyNoFilesLimit; q.parsed.Error == "" && limit > 0 && q.parsed.NoFilesLength > limit {
-			q.parsed.Error = "Request body excluding files is bigger than the maximum expected."
-		}
 	default:
 		q.parsed = body.Parse(tx.ctl.processor, tx.bodyText(), tx.bodyConfig())
 	}
 	if q.parsed.Error != "" || q.err == "" {
 		q.err = q.parsed.Error // else the query string had too many arguments already
 	}
+	limit := tx.e.settings.RequestBodyNoFilesLimit
+	q.tooLarge = limit > 0 && q.parsed.NoFilesLength > limit
 	q.urlError = q.parsed.InvalidEncoding
 	for i := range q.parsed.Args {
 		q.args = append(q.args, field{q.parsed.Args[i].Name, q.parsed.Args[i].Value})

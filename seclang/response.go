@@ -83,14 +83,16 @@ func (tx *Transaction) WriteResponseBody(p []byte) (kept int, it *Interruption) 
 		a.body = append(a.body, p...)
 		return len(p), nil
 	}
-	a.partial = true
-	if tx.e.settings.ResponseBodyLimitAction == LimitReject && (tx.e.settings.ResponseBodyAccess || tx.e.respLimitSet) {
+	if !a.partial && tx.e.settings.ResponseBodyLimitAction == LimitReject && (tx.e.settings.ResponseBodyAccess || tx.e.respLimitSet) {
 		tx.noteText("Response body too large (over limit of " + strconv.FormatInt(tx.ctl.responseBodyLimit, 10) + ", total not specified).")
 		if tx.mode == ModeOn {
+			a.partial = true
 			tx.interruption = &Interruption{Action: "deny", Status: statusBodyLimit, Phase: 4}
+			return 0, tx.interruption
 		}
-		return 0, tx.interruption
+		// DetectionOnly refuses nothing: what fits is inspected, as with ProcessPartial.
 	}
+	a.partial = true
 	kept = int(max(room, 0))
 	a.body = append(a.body, p[:kept]...)
 	return kept, nil
@@ -148,8 +150,11 @@ func (tx *Transaction) responseText(v varID) (string, bool) {
 			return a.out, true
 		}
 	}
-	if tx.phase < 4 || !tx.ctl.responseBodyAccess || len(a.body) == 0 || tx.e.mimeListed && !tx.mimeWanted() {
+	if tx.phase < 4 || !tx.ctl.responseBodyAccess || tx.e.mimeListed && !tx.mimeWanted() {
 		return "", false
+	}
+	if len(a.body) == 0 { // an empty answer has an empty body, in both versions, when bodies are wanted at all
+		return "", (tx.e.settings.ResponseBodyAccess || tx.ctl.askedResponse) && tx.mimeWanted()
 	}
 	if !a.decoded {
 		a.decoded = true

@@ -21,14 +21,14 @@ func (tx *Transaction) bodyScalar(v varID) (string, bool) {
 	case vUrlencodedError:
 		return flag(q.urlError || q.getError), true
 	case vInboundDataError:
-		return flag(q.limited), true
+		return flag(q.limited || q.tooLarge), true
 	case vRequestBody:
 		if !q.done || !tx.ctl.forceRequestBody && !keepsText(tx.ctl.processor) {
 			return "", false
 		}
 		return tx.bodyText(), len(q.body) > 0
 	case vRequestBodyLength:
-		return strconv.FormatInt(q.size, 10), q.done
+		return strconv.FormatInt(q.inspected, 10), q.done // what was read for the rules, in both versions
 	case vStreamInputBody:
 		if !tx.e.settings.StreamInBody || !q.done {
 			return "", false

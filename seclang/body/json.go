@@ -87,10 +87,13 @@ func (p *jsonParser) value(key string) *jsonError {
 		return p.array(key)
 	case c == '"':
 		v, err := p.str()
-		if err != nil {
+		if err != nil && !(p.c.Cut && p.pos >= len(p.s)) {
 			return err
 		}
-		return p.emit(key, v, start+1)
+		if e := p.emit(key, v, start+1); e != nil { // also the beginning of one that a limit cut
+			return e
+		}
+		return err
 	case c == '-' || '0' <= c && c <= '9':
 		if err := p.number(); err != nil {
 			return err
@@ -305,7 +308,7 @@ func (p *jsonParser) str() (string, *jsonError) {
 			}
 		}
 	}
-	return "", p.fail("unexpected end of input")
+	return p.s[start:p.pos], p.fail("unexpected end of input")
 }
 
 // rune checks one sequence as yajl does: by its form. Overlong ones and halves of surrogate pairs pass, as in both
@@ -359,7 +362,7 @@ func (p *jsonParser) escaped(start int) (string, *jsonError) {
 			b = append(b, p.s[at:p.pos]...)
 		}
 	}
-	return "", p.fail("unexpected end of input")
+	return string(b), p.fail("unexpected end of input")
 }
 
 func (p *jsonParser) escape(b []byte) ([]byte, *jsonError) {

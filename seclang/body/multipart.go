@@ -337,7 +337,8 @@ func (m *Multipart) unfinished(rest string) {
 		m.part = nil
 		return
 	}
-	if m.inData && rest != "" {
+	// The beginning of the next boundary is no data; where the cut fell into it the line end before it is none either.
+	if m.inData && rest != "" && !(m.lineStart && strings.HasPrefix(m.dashed+"--\r\n", rest)) {
 		m.data(rest)
 	}
 	m.closePart()

@@ -75,6 +75,13 @@ func TestTrapTruncated(t *testing.T) {
 			t.Errorf("%s: no error", processor)
 		}
 	}
+	// What a limit cuts in two shows its first half: a value must not be longer than the limit to hide.
+	for processor, text := range map[string]string{"JSON": `{"a":"evil`, "XML": "<a><b>x</b>evil"} {
+		r := Parse(processor, text, Config{Cut: true, XMLArgs: XMLArgsOn})
+		if n := len(r.Args); n == 0 || r.Args[n-1].Value != "evil" || r.Error != "" {
+			t.Errorf("%s: %q %q", processor, argString(r.Args), r.Error)
+		}
+	}
 	if r := Parse("JSON", `{"a":x`, Config{Cut: true}); r.Error == "" {
 		t.Error("malformed before the cut")
 	}

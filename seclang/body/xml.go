@@ -72,6 +72,7 @@ type xmlParser struct {
 	nodes  int
 	names  int
 	path   []byte
+	rest   string   // what the parser could not read
 	starts []int    // length of path at each depth
 	texts  [][]byte // text directly inside the elements of path
 }
@@ -88,7 +89,7 @@ func parseXML(r *Result, text string, c *Config) {
 	err := p.run(text)
 	var syntax *xml.SyntaxError
 	if c.Cut && (errors.Is(err, errXMLShort) || errors.As(err, &syntax) && syntax.Msg == "unexpected EOF") {
-		err = nil
+		err = p.cutOff()
 	}
 	if err != nil {
 		r.Error = "XML parsing error: " + err.Error()
@@ -120,6 +121,7 @@ func (p *xmlParser) run(text string) error {
 			break
 		}
 		if err != nil {
+			p.rest = raw
 			return err
 		}
 		switch t := tok.(type) {
@@ -165,6 +167,21 @@ func (p *xmlParser) run(text string) error {
 	}
 	if elements == 0 || p.depth > 0 {
 		return errXMLShort
+	}
+	return nil
+}
+
+// cutOff ends a document that a limit cut: what is left over of it is text, and all that is open ends.
+func (p *xmlParser) cutOff() error {
+	if p.depth > 0 && p.rest != "" {
+		if err := p.text(p.rest); err != nil {
+			return err
+		}
+	}
+	for p.depth > 0 {
+		if err := p.end(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

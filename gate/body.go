@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/trapline/trapline/seclang"
@@ -133,6 +135,8 @@ func (x *exchange) readBody() (ok bool) {
 	r := x.r
 	if most := x.merged.bodyLimit; most > 0 {
 		if r.ContentLength > most {
+			x.tell(levelInfo, nil, "AH01588: Requested content-length of ", strconv.FormatInt(r.ContentLength, 10),
+				" is larger than the configured limit of ", strconv.FormatInt(most, 10))
 			x.fail(http.StatusRequestEntityTooLarge)
 			return false
 		}
@@ -208,6 +212,9 @@ func (x *exchange) bufferBody() bool {
 // bodyFailed answers a body that did not come whole: over LimitRequestBody, badly framed, too slow or cut off.
 func (x *exchange) bodyFailed() {
 	status := x.patient.status()
+	if status == http.StatusBadRequest && x.r.ContentLength < 0 {
+		x.tell(levelInfo, syscall.EINVAL, "AH01590: Error reading/parsing chunk  ")
+	}
 	if status != http.StatusRequestEntityTooLarge {
 		// Let the rules see what came: this is how smuggling and slow bodies look.
 		if it := x.tx.RequestBody(); it != nil {

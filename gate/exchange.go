@@ -3,6 +3,7 @@ package gate
 import (
 	"bufio"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -33,8 +34,13 @@ type exchange struct {
 	client        netip.AddrPort
 	trusted       bool // the peer is a named proxy
 	raw           []byte
-	path          string // clean and decoded
-	file          string // that the path maps to, "" when it goes to an upstream
+	path          string      // clean and decoded
+	file          string      // that the path maps to, "" when it goes to an upstream
+	fileInfo      fs.FileInfo // of file, once it was opened
+	indexed       bool        // file is the index of the folder that was asked for
+	infoOfIndex   bool        // fileInfo is of such an index
+	doc           *seclang.Document
+	docOf         string // the file that doc is of
 	pass          *pass
 	merged        *merged
 	env           []envVar
@@ -56,6 +62,7 @@ type exchange struct {
 
 	proxy     httputil.ReverseProxy
 	lookupEnv func(string) string
+	lookupDoc func() *seclang.Document
 }
 
 func (g *Gate) newExchange() *exchange {
@@ -63,6 +70,7 @@ func (g *Gate) newExchange() *exchange {
 		return x
 	}
 	x := &exchange{gate: g}
+	x.lookupDoc = x.document
 	x.lookupEnv = func(name string) string { v, _ := x.getenv(name); return v }
 	x.proxy = httputil.ReverseProxy{
 		Rewrite: x.rewrite, ModifyResponse: x.fromUpstream, ErrorHandler: x.upstreamFailed, FlushInterval: -1, BufferPool: g.blocks, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0),
@@ -183,7 +191,7 @@ func (x *exchange) serve() {
 }
 
 func (x *exchange) beginTransaction() {
-	c := seclang.Conn{Peer: x.conn.peer, Client: x.client, Server: x.conn.local, ServerName: x.site.Host.Name, TLS: x.conn.tls, Time: x.began}
+	c := seclang.Conn{Peer: x.conn.peer, Client: x.client, Server: x.conn.local, ServerName: x.site.Host.Name, TLS: x.conn.tls, Time: x.began, Document: x.lookupDoc}
 	if x.site.setsEnv {
 		c.Env = x.lookupEnv
 	}

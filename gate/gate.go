@@ -73,6 +73,7 @@ type Gate struct {
 	table   atomic.Pointer[table]
 	pool    sync.Pool // of *exchange
 	blocks  *blockPool
+	owners  owners
 	queue   chan queued
 	waiting atomic.Int64 // bytes of bodies in queue
 	stats   counters

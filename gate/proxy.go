@@ -270,6 +270,7 @@ func (x *exchange) upstreamFailed(_ http.ResponseWriter, r *http.Request, err er
 	case errors.As(err, &dial) && dial.Op == "dial":
 		code = http.StatusServiceUnavailable
 	}
+	x.tellUpstream(code, err)
 	x.gate.log.Warn("upstream failed", "host", x.site.Host.Name, "prefix", x.pass.prefix, "status", code, "error", err)
 	x.fail(code)
 }

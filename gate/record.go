@@ -165,7 +165,7 @@ func (x *exchange) record(head []byte) *audit.Record {
 // reset gives the exchange back. Nothing of a request may stay in it.
 func (x *exchange) reset() {
 	g := x.gate
-	*x = exchange{gate: g, proxy: x.proxy, lookupEnv: x.lookupEnv, env: x.env[:0]}
+	*x = exchange{gate: g, proxy: x.proxy, lookupEnv: x.lookupEnv, lookupDoc: x.lookupDoc, env: x.env[:0]}
 	clear(x.env[:cap(x.env)])
 	g.pool.Put(x)
 }

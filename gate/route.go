@@ -38,6 +38,7 @@ func (x *exchange) answer() {
 		return
 	}
 	if climbs(r.URL.Path) {
+		x.tell(levelError, nil, "AH10244: invalid URI path (", r.URL.EscapedPath(), ")")
 		x.fail(http.StatusBadRequest)
 		return
 	}
@@ -65,7 +66,15 @@ func (x *exchange) allowed() bool {
 		return true
 	}
 	v := visitor{method: x.r.Method, client: x.client.Addr(), local: x.conn.local.Addr(), env: x.getenv}
-	return allowed(x.merged.access, &v)
+	if allowed(x.merged.access, &v) {
+		return true
+	}
+	number := "AH01797" // of Order, Allow and Deny
+	if a := x.merged.access; a.Require != nil && decide(a.Require, &v) != yes {
+		number = "AH01630"
+	}
+	x.tell(levelError, nil, number, ": client denied by server configuration: ", x.place())
+	return false
 }
 
 // redirected answers Redirect and RedirectMatch.

@@ -48,6 +48,7 @@ type site struct {
 	// keepRequest and keepResponse say that parts of the audit log may want the bodies.
 	keepRequest, keepResponse bool
 	signature                 string
+	logLevel                  int           // what of its own messages the rules are told
 	ioTimeout                 time.Duration // of one read of a body
 }
 
@@ -93,7 +94,7 @@ func (g *Gate) newTable(s Sites) (*table, error) {
 
 func (g *Gate) newSite(in Site) (*site, error) {
 	h := in.Host
-	s := &site{Site: in, paths: h.Paths, reverses: h.Reverses, limits: newLimits(h), ioTimeout: firstPositive(h.Timeouts.Request, time.Minute)}
+	s := &site{Site: in, paths: h.Paths, reverses: h.Reverses, limits: newLimits(h), ioTimeout: firstPositive(h.Timeouts.Request, time.Minute), logLevel: apacheLevel(h.LogLevel)}
 	if in.Engine != nil {
 		s.settings = in.Engine.Settings()
 		for _, r := range in.Engine.Rules() {

@@ -3,6 +3,7 @@ package gate
 import (
 	"embed"
 	"errors"
+	"fmt"
 	"html"
 	"io"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 //go:embed builtin
@@ -70,8 +72,10 @@ type file interface {
 func (x *exchange) openFile() (file, fs.FileInfo, int) {
 	f, info, err := x.open(x.path)
 	if err != nil {
+		x.tellFile(err)
 		return nil, nil, statusOfError(err)
 	}
+	x.fileInfo = info
 	slash := strings.HasSuffix(x.path, "/")
 	switch {
 	case info.IsDir() && !slash:
@@ -84,6 +88,7 @@ func (x *exchange) openFile() (file, fs.FileInfo, int) {
 		return nil, nil, 0
 	case !info.IsDir() && slash:
 		_ = f.Close()
+		x.tellFile(syscall.ENOTDIR)
 		return nil, nil, http.StatusNotFound
 	case !info.IsDir():
 		return f, info, 0
@@ -108,6 +113,7 @@ func (x *exchange) openFile() (file, fs.FileInfo, int) {
 		_ = f.Close()
 		// The sections of the index file hold as well: <Files index.html>.
 		x.path, x.file = p, x.site.mapPath(p)
+		x.fileInfo, x.indexed, x.infoOfIndex = ginfo, true, true
 		x.merged = x.site.merge(x.path, x.file)
 		if !x.allowed() {
 			_ = g.Close()
@@ -117,6 +123,8 @@ func (x *exchange) openFile() (file, fs.FileInfo, int) {
 	}
 	if !x.merged.indexes {
 		_ = f.Close()
+		x.tell(levelError, nil, "AH01276: Cannot serve directory ", strings.TrimSuffix(x.place(), "/"), "/: No matching DirectoryIndex (",
+			strings.Join(index, ","), ") found, and server-generated directory index forbidden by Options directive")
 		return nil, nil, http.StatusForbidden
 	}
 	return f, info, 0
@@ -176,6 +184,9 @@ func openFS(files fs.FS, p string) (file, fs.FileInfo, error) {
 	return f, info, nil
 }
 
+// errLink is what Options without FollowSymLinks forbids.
+var errLink = fmt.Errorf("symbolic link: %w", fs.ErrPermission)
+
 // refuseLinks is Options without FollowSymLinks: no part of the name may be a symbolic link.
 func refuseLinks(name string) error {
 	for p := name; ; p = filepath.Dir(p) {
@@ -184,7 +195,7 @@ func refuseLinks(name string) error {
 			return err
 		}
 		if info.Mode()&fs.ModeSymlink != 0 {
-			return fs.ErrPermission
+			return errLink
 		}
 		if parent := filepath.Dir(p); parent == p {
 			return nil

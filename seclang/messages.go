@@ -175,6 +175,7 @@ func (tx *Transaction) fillTrailer(r *audit.Record) {
 	for _, n := range tx.notes {
 		r.Trailer = append(r.Trailer, audit.Field{Name: "Engine-Note", Value: oneLine(n)})
 	}
+	tx.fillServerErrors(r)
 	if tx.watch.on {
 		r.Trailer = append(r.Trailer, audit.Field{Name: "Stopwatch2", Value: tx.stopwatch2(r.Duration)})
 	}

@@ -21,6 +21,9 @@ type Conn struct {
 	Env                  func(name string) string
 	RemoteUser           string
 	AuthType             string
+	// Document says what on the server answers, nil when it does not know; it is asked when a rule reads SCRIPT_* or PATH_INFO,
+	// perhaps often. nil: there are no files here.
+	Document func() *Document
 }
 
 // Interruption is what a disruptive action decided.
@@ -84,6 +87,7 @@ type Transaction struct {
 	debugLevel      int  // highest level of the debug log that is written; 0 for none
 	verdicts        []verdict
 	watch           watch
+	serverErrors    []string
 }
 
 type allowState uint8

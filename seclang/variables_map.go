@@ -66,6 +66,10 @@ func (tx *Transaction) each(s *source, yield func(key, val string)) {
 		for _, f := range tx.geo {
 			yield(f.Name, f.Value)
 		}
+	case vWebserverErrorLog:
+		for _, text := range tx.serverErrors {
+			yield("", text)
+		}
 	case vPerfRules:
 		for i := range tx.watch.rules {
 			yield(strconv.Itoa(tx.watch.rules[i].id), tx.watch.rules[i].text)

@@ -10,12 +10,15 @@ func (tx *Transaction) scalar(v varID) (string, bool) {
 	q := &tx.request
 	switch v {
 	case vRemoteAddr, vUseragentIP, vRemoteHost:
-		if v == vUseragentIP {
+		if v == vRemoteHost { // the address of what has connected, also where a proxy names a client: no names are looked up
 			return tx.conn.Peer.Addr().Unmap().WithZone("").String(), tx.conn.Peer.IsValid()
 		}
 		return tx.client(), tx.conn.Client.IsValid()
 	case vRemotePort:
-		return formatInt(int64(tx.conn.Client.Port())), true
+		if p := tx.conn.Client.Port(); p != 0 || !tx.conn.Peer.IsValid() {
+			return formatInt(int64(p)), true
+		}
+		return formatInt(int64(tx.conn.Peer.Port())), true // a proxy names the address only
 	case vServerAddr:
 		return tx.conn.Server.Addr().Unmap().WithZone("").String(), tx.conn.Server.IsValid()
 	case vServerPort:
@@ -38,8 +41,6 @@ func (tx *Transaction) scalar(v varID) (string, bool) {
 		return basename(q.filename), true
 	case vQueryString:
 		return q.query, q.hasQuery
-	case vPathInfo:
-		return percentDecode(q.filename), true // there are no scripts on a disk here: all of the path is for the application
 	case vRemoteUser:
 		u := tx.remoteUser()
 		return u, u != ""
@@ -50,12 +51,8 @@ func (tx *Transaction) scalar(v varID) (string, bool) {
 		return tx.id, true
 	case vModsecBuild:
 		return "030014000", true // two digits each of major, minor, patch: what rules need of 2.9 and of 3 is here
-	case vScriptFilename:
-		return q.filename, true
-	case vScriptBasename:
-		return basename(q.filename), true
-	case vScriptGID, vScriptGroupname, vScriptMode, vScriptUID, vScriptUsername:
-		return "", false // of the file that Apache's handler serves; there is none here
+	case vPathInfo, vScriptFilename, vScriptBasename, vScriptGID, vScriptGroupname, vScriptMode, vScriptUID, vScriptUsername:
+		return tx.documentScalar(v)
 	}
 	return tx.movingScalar(v)
 }

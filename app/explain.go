@@ -91,6 +91,8 @@ func explain(out io.Writer, engine *seclang.Engine, h *config.Host, conn seclang
 	switch i := tx.Interruption(); {
 	case i != nil:
 		fmt.Fprintf(out, "verdict: %s, status %d, by rule %d in phase %d\n", i.Action, i.Status, i.RuleID, i.Phase)
+	case len(engine.Rules()) == 0:
+		fmt.Fprintln(out, "verdict: passes, because this host has no rules")
 	case engine.Settings().RuleEngine == seclang.ModeOff:
 		fmt.Fprintln(out, "verdict: passes, because SecRuleEngine is Off")
 	case t.spared != nil:

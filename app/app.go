@@ -53,6 +53,7 @@ type Sensor struct {
 	log         *slog.Logger
 	data        string
 	held        io.Closer    // the data directory's lock
+	secret      []byte       // what random keys are made of
 	errorLog    *errorLog    // nil when the log is not a file of ErrorLog
 	lostLines   atomic.Int64 // of debug logs and of rules in the error log
 	settings    atomic.Pointer[settings]
@@ -110,6 +111,9 @@ func (s *Sensor) openRooms(ctx context.Context, conf *config.Config, warnings []
 	}
 	var err error
 	if s.held, err = hold(s.data); err != nil {
+		return err
+	}
+	if s.secret, err = openSecret(s.data); err != nil {
 		return err
 	}
 	if s.collections, err = collection.Open(collection.Config{

@@ -31,7 +31,7 @@ func Check(ctx context.Context, out io.Writer, opt CheckOptions) error {
 		return err
 	}
 	conf.Dump(out)
-	l, err := compile(ctx, conf, warnings, nil, seclang.DebugOutput{})
+	l, err := compile(ctx, conf, warnings, nil, nil, seclang.DebugOutput{})
 	for _, line := range l.fetched {
 		fmt.Fprintln(out, line)
 	}

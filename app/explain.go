@@ -48,7 +48,7 @@ func Explain(ctx context.Context, out io.Writer, q Question) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	l, err := compile(ctx, conf, warnings, store, seclang.DebugOutput{})
+	l, err := compile(ctx, conf, warnings, store, nil, seclang.DebugOutput{})
 	if err != nil {
 		return err
 	}

@@ -129,7 +129,7 @@ func compiles(t *testing.T, lines string) error {
 	if err != nil {
 		return err
 	}
-	_, err = compile(context.Background(), conf, warnings, nil, seclang.DebugOutput{})
+	_, err = compile(context.Background(), conf, warnings, nil, nil, seclang.DebugOutput{})
 	return err
 }
 

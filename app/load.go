@@ -37,10 +37,10 @@ func load(opt Options) (*config.Config, []config.Warning, error) {
 // a file may hold rules alone, and a mistake is a mistake before its port is open.
 // Without collections (trapline check) nothing is opened or made. What SecRemoteRules names is downloaded in any case:
 // without it the rules are not known.
-func compile(ctx context.Context, conf *config.Config, warnings []config.Warning, collections *collection.Store, debug seclang.DebugOutput) (*loaded, error) {
+func compile(ctx context.Context, conf *config.Config, warnings []config.Warning, collections *collection.Store, secret []byte, debug seclang.DebugOutput) (*loaded, error) {
 	remote := newFetcher()
 	defer remote.client.CloseIdleConnections()
-	c := &compiler{main: conf.Main.Sec, collections: collections, debug: debug}
+	c := &compiler{main: conf.Main.Sec, collections: collections, secret: secret, debug: debug}
 	c.fetch = func(r seclang.Remote) ([]byte, error) { return remote.fetch(ctx, r) }
 	l := &loaded{conf: conf, engines: map[*config.Host]*seclang.Engine{}, warnings: warnings, assumptions: conf.Assumptions}
 	var errs []error
@@ -100,6 +100,7 @@ type compiler struct {
 	main        []seclang.Directive
 	base        *seclang.Engine // of main alone, once a host needs it
 	collections *collection.Store
+	secret      []byte
 	fetch       func(seclang.Remote) ([]byte, error)
 	debug       seclang.DebugOutput
 }
@@ -135,7 +136,7 @@ func (c *compiler) shared(h *config.Host) (*seclang.Engine, error) {
 
 func (c *compiler) compile(ds []seclang.Directive) (*seclang.Engine, error) {
 	return seclang.Compile(seclang.Config{
-		Directives: ds, Collections: c.collections, Fetch: c.fetch, Debug: c.debug, Defaults: seclang.Defaults{Article: true},
+		Directives: ds, Collections: c.collections, Secret: c.secret, Fetch: c.fetch, Debug: c.debug, Defaults: seclang.Defaults{Article: true},
 	})
 }
 

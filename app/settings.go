@@ -42,7 +42,7 @@ type host struct {
 func (s *Sensor) build(ctx context.Context, conf *config.Config, warnings []config.Warning) (*settings, error) {
 	logs := &auditLogs{root: conf.Root, log: s.log, open: map[string]*auditlog.Writer{}}
 	debug := newDebugLogs(logs, s.errorLog, s.log, &s.lostLines)
-	l, err := compile(ctx, conf, warnings, s.collections, debug.output())
+	l, err := compile(ctx, conf, warnings, s.collections, s.secret, debug.output())
 	if err != nil {
 		return nil, errors.Join(err, debug.close())
 	}

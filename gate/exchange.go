@@ -53,6 +53,7 @@ type exchange struct {
 	denied    bool  // a rule made the answer: phases 3 and 4 do not see it
 	failing   bool  // the answer is an error page or a redirect of ours
 	buffering bool  // the body waits for phase 4
+	cut       bool  // phase 4 saw the beginning of the body only
 	judged    bool  // phase 3 has run
 	ended     bool  // finish has run
 	hijacked  bool
@@ -288,6 +289,9 @@ func (x *exchange) WriteHeader(status int) {
 			x.buffering = true
 			return
 		}
+		if x.r.Method == http.MethodHead && x.tx.SignsPage() {
+			x.forgetBody()
+		}
 		// Nobody reads this body: phase 4 need not wait for it, and can still deny.
 		if it := x.tx.ResponseBody(); it != nil {
 			x.deny(it)
@@ -298,7 +302,7 @@ func (x *exchange) WriteHeader(status int) {
 
 // readsAnswers is true when some rule or setting needs the head of answers.
 func (s *site) readsAnswers() bool {
-	return s.phases[3] || s.phases[4] || s.phases[5] || s.settings.ContentInjection || s.settings.StreamOutBody
+	return s.phases[3] || s.phases[4] || s.phases[5] || s.settings.ContentInjection || s.settings.StreamOutBody || len(s.settings.Hash.Methods) > 0
 }
 
 func (x *exchange) phase3() *seclang.Interruption {
@@ -319,7 +323,11 @@ func (x *exchange) phase3() *seclang.Interruption {
 	if x.denied {
 		return nil
 	}
-	return x.tx.ResponseHeaders()
+	it := x.tx.ResponseHeaders()
+	if location, changed := x.tx.LocationToSend(); changed {
+		header.Set("Location", location)
+	}
+	return it
 }
 
 func (x *exchange) sendHead() {
@@ -356,6 +364,7 @@ func (x *exchange) Write(p []byte) (int, error) {
 	}
 	if kept < len(p) {
 		// Over SecResponseBodyLimit with ProcessPartial: judge what there is, send it and all that follows.
+		x.cut = true
 		x.phase4()
 		if _, err := x.send(p[kept:]); err != nil {
 			return kept, err
@@ -388,14 +397,21 @@ func (x *exchange) phase4() {
 	}
 	body, changed := x.tx.BodyToSend()
 	if changed {
-		h := x.w.Header()
-		h.Del("Content-Length")
-		h.Del("Content-MD5")
-		h.Del("ETag")
+		x.forgetBody()
+		x.w.Header().Del("Content-Encoding") // rules see and change what is behind the coding
 	}
 	x.sendHead()
 	if len(body) > 0 {
 		_, _ = x.send(body)
+	}
+}
+
+// forgetBody drops what the head says of the application's body: what is sent is another one. A client that asks whether
+// it has changed would be told no by an application that knows nothing of ours.
+func (x *exchange) forgetBody() {
+	h := x.w.Header()
+	for _, name := range []string{"Content-Length", "Content-MD5", "ETag", "Last-Modified", "Accept-Ranges", "Digest", "Content-Digest", "Repr-Digest"} {
+		h.Del(name)
 	}
 }
 
@@ -407,6 +423,12 @@ func (x *exchange) endBody() {
 	if x.buffering {
 		x.phase4()
 		return
+	}
+	if x.cut {
+		x.cut = false
+		if text := x.tx.AppendToSend(); text != "" {
+			_, _ = x.send([]byte(text))
+		}
 	}
 	if !x.sent {
 		if x.status == 0 {

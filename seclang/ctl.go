@@ -17,6 +17,7 @@ type ctlState struct {
 	askedResponse                         bool // ctl:responseBodyAccess=On
 	parseXMLIntoArgs                      string
 	processor                             string
+	hashEngine, hashEnforcement           bool // links are signed; @validateHash matches
 }
 
 func (c *ctlState) reset(e *Engine) {
@@ -25,6 +26,7 @@ func (c *ctlState) reset(e *Engine) {
 	c.requestBodyLimit, c.responseBodyLimit = s.RequestBodyLimit, s.ResponseBodyLimit
 	c.parseXMLIntoArgs = s.ParseXMLIntoArgs
 	c.processor = ""
+	c.hashEngine, c.hashEnforcement = s.Hash.Engine, s.Hash.Engine
 }
 
 type ctlTarget struct {
@@ -102,7 +104,7 @@ func (c *compiler) newCtl(arg string) (step, error) {
 		_, err = parseMode(s.value, false)
 	case "auditengine":
 		_, err = parseMode(s.value, true)
-	case "requestbodyaccess", "responsebodyaccess", "forcerequestbodyvariable":
+	case "requestbodyaccess", "responsebodyaccess", "forcerequestbodyvariable", "hashengine", "hashenforcement":
 		var b bool
 		err = boolTo(&b)(s.value, nil)
 	case "requestbodylimit", "responsebodylimit":
@@ -112,8 +114,6 @@ func (c *compiler) newCtl(arg string) (step, error) {
 		_, err = auditParts(strings.TrimLeft(s.value, "+-"))
 	case "debugloglevel":
 		_, err = validDebugLevel(s.value)
-	case "hashengine", "hashenforcement":
-		c.warn("ctl:" + opt + " has no effect: hash protection of links is not done here")
 	default:
 		if strings.HasPrefix(opt, "ruleremove") {
 			err = c.ctlRules(s)
@@ -227,6 +227,10 @@ func (s *ctlStep) run(tx *Transaction, _ *rule) {
 		tx.ctl.requestBodyLimit, _ = strconv.ParseInt(val, 10, 64)
 	case "responsebodylimit":
 		tx.ctl.responseBodyLimit, _ = strconv.ParseInt(val, 10, 64)
+	case "hashengine":
+		tx.ctl.hashEngine = on
+	case "hashenforcement":
+		tx.ctl.hashEnforcement = on
 	case "requestbodyprocessor":
 		tx.ctl.processor = strings.ToUpper(val)
 	case "ruleremovebyid", "ruleremovebytag", "ruleremovebymsg":

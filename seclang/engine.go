@@ -35,6 +35,8 @@ type Config struct {
 	Honeytrap bool
 	// Debug is where SecDebugLog and the messages of the error log go.
 	Debug DebugOutput
+	// Secret is what SecHashKey rand makes its key of: engines with the same secret have the same key. Nil: each Compile makes a key.
+	Secret []byte
 	// NoLua refuses SecRuleScript, exec and @inspectFile of Lua files.
 	NoLua bool
 	// NoExec refuses exec and @inspectFile of other programs.
@@ -100,6 +102,10 @@ type Engine struct {
 	mimeListed     bool // the text says which MIME types to inspect
 	extractFiles   bool // some rule reads uploads by their file name
 
+	hashKey   string // of SecHashKey
+	randomKey string // of SecHashKey rand
+	hashPages bool   // some method names links of pages, and what it takes to change pages is on
+
 	pool *sync.Pool // of transactions
 }
 
@@ -111,6 +117,7 @@ func Compile(cfg Config) (*Engine, error) {
 	c.applyUpdates()
 	c.checkIDs()
 	c.resolveDefaults()
+	c.checkHash()
 	c.compileRules()
 	c.assumeBodies()
 	c.warnAnswers()

@@ -39,6 +39,7 @@ func (c *compiler) finish() *Engine {
 		r.whole = r.chainRaw()
 	}
 	e.readsPerf = e.readsTimes()
+	e.randomKey = randomKey(c.cfg.Secret)
 	e.learnSettings()
 	e.pool = &sync.Pool{}
 	blank, err := collection.Open(collection.Config{Shards: 1})
@@ -53,6 +54,7 @@ func (c *compiler) finish() *Engine {
 // libmodsecurity does, but nothing is refused for their sake.
 func (e *Engine) learnSettings() {
 	s := &e.settings
+	e.learnHash()
 	e.bodyLimitSet = s.Set("SecRequestBodyLimit")
 	e.mimeListed = s.mimeTypesSet()
 	e.respLimitSet = s.Set("SecResponseBodyLimit")

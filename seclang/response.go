@@ -16,9 +16,12 @@ type response struct {
 	size    int64
 	partial bool // a limit cut the body
 	changed bool
-	out     string // STREAM_OUTPUT_BODY after @rsub
+	out     string // STREAM_OUTPUT_BODY after @rsub and with its links signed
 	text    string // body, decoded
 	decoded bool
+	whole   bool // text is all of the body: it can be sent in its place
+
+	location string // signed, "" when it stays as it came
 }
 
 // ResponseLine sets what the status line says. proto is as "HTTP/1.1".
@@ -35,7 +38,12 @@ func (tx *Transaction) AddResponseHeader(name, value string) {
 }
 
 // ResponseHeaders runs phase 3.
-func (tx *Transaction) ResponseHeaders() *Interruption { return tx.runPhase(3) }
+func (tx *Transaction) ResponseHeaders() *Interruption {
+	if tx.ctl.hashEngine {
+		tx.signLocation()
+	}
+	return tx.runPhase(3)
+}
 
 func (p *response) header(name string) string {
 	for i := range p.headers {
@@ -103,10 +111,14 @@ func (tx *Transaction) ResponseBody() *Interruption {
 	if tx.debugLevel >= 4 && !tx.phaseDone[4] {
 		tx.debugAnswer()
 	}
+	if tx.e.hashPages {
+		tx.signPage()
+	}
 	return tx.runPhase(4)
 }
 
-// BodyToSend returns the body to send after phase 4; changed is false when it is the one that was written.
+// BodyToSend returns the body to send after phase 4; changed is false when it is the one that was written. A changed body
+// has no content coding: Content-Encoding has to go, with all that was said of the body's bytes.
 func (tx *Transaction) BodyToSend() (body []byte, changed bool) {
 	a := &tx.response
 	body = a.body
@@ -114,11 +126,33 @@ func (tx *Transaction) BodyToSend() (body []byte, changed bool) {
 		body, changed = []byte(a.out), true
 	}
 	if tx.e.settings.ContentInjection && tx.mode == ModeOn && (tx.prepend != "" || tx.append != "") {
+		if !changed {
+			text, whole := tx.decodedBody()
+			if !whole {
+				return body, false
+			}
+			body = []byte(text)
+		}
 		out := make([]byte, 0, len(body)+len(tx.prepend)+len(tx.append))
-		out = append(append(append(out, tx.prepend...), body...), tx.append...)
+		out = append(append(out, tx.prepend...), body...)
+		if !a.partial {
+			out = append(out, tx.append...)
+		}
 		return out, true
 	}
 	return body, changed
+}
+
+// AppendToSend returns what append puts behind an answer of which BodyToSend gave the beginning, as far as SecResponseBodyLimit
+// lets rules see it.
+func (tx *Transaction) AppendToSend() string {
+	if !tx.response.partial || !tx.e.settings.ContentInjection || tx.mode != ModeOn {
+		return ""
+	}
+	if _, whole := tx.decodedBody(); !whole {
+		return ""
+	}
+	return tx.append
 }
 
 // RequestBodyToSend returns the request body for the application; changed is false when it is the one that came.
@@ -135,6 +169,9 @@ func (tx *Transaction) replaceStream(x *ref, out string) {
 	case vStreamInputBody:
 		tx.request.stream, tx.request.rewritten = out, true
 	case vStreamOutputBody:
+		if _, whole := tx.decodedBody(); !whole {
+			return // what a client makes of the coding would not be what stands here
+		}
 		tx.response.out, tx.response.changed = out, true
 	}
 }
@@ -156,20 +193,31 @@ func (tx *Transaction) responseText(v varID) (string, bool) {
 	if len(a.body) == 0 { // an empty answer has an empty body, in both versions, when bodies are wanted at all
 		return "", (tx.e.settings.ResponseBodyAccess || tx.ctl.askedResponse) && tx.mimeWanted()
 	}
-	if !a.decoded {
-		a.decoded = true
-		a.text = tx.decodeResponse()
-	}
-	return a.text, true
+	text, _ := tx.decodedBody()
+	return text, true
 }
 
-// decodeResponse undoes the body's content coding for inspection; what is sent stays as it is.
-func (tx *Transaction) decodeResponse() string {
+// decodedBody is the body without its content coding. whole is false when that is not known, or not all of it.
+func (tx *Transaction) decodedBody() (text string, whole bool) {
 	a := &tx.response
-	if enc := a.header("Content-Encoding"); enc != "" {
-		if plain, err := body.Decompress(enc, a.body, max(tx.ctl.responseBodyLimit, int64(len(a.body)))); err == nil || len(plain) > 0 {
-			return string(plain)
-		}
+	if !a.decoded {
+		a.decoded = true
+		a.text, a.whole = tx.decodeResponse()
 	}
-	return string(a.body)
+	return a.text, a.whole
+}
+
+func (tx *Transaction) decodeResponse() (text string, whole bool) {
+	a := &tx.response
+	enc := a.header("Content-Encoding")
+	if enc == "" || strings.EqualFold(enc, "identity") {
+		return string(a.body), true
+	}
+	limit := max(tx.ctl.responseBodyLimit, int64(len(a.body)))
+	plain, err := body.Decompress(enc, a.body, limit+1)
+	whole = err == nil && int64(len(plain)) <= limit && !a.partial
+	if err == nil || len(plain) > 0 {
+		return string(plain[:min(int64(len(plain)), limit)]), whole
+	}
+	return string(a.body), false
 }

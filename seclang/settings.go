@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"time"
+
+	"github.com/trapline/trapline/seclang/hash"
 )
 
 // EngineMode is the value of SecRuleEngine, and of SecAuditEngine with ModeRelevantOnly.
@@ -88,6 +90,7 @@ type Settings struct {
 	ComponentSignatures                 []string
 	ContentInjection                    bool
 	StreamInBody, StreamOutBody         bool
+	Hash                                HashSettings
 
 	DebugLog      string
 	DebugLogLevel int
@@ -118,6 +121,7 @@ func defaultSettings() Settings {
 		ArgumentSeparator: '&', ArgumentsLimit: 1000, CookieV0Separator: ';', ParseXMLIntoArgs: "Off",
 		PcreMatchLimit: 1500, PcreMatchLimitRecursion: 1500, CollectionTimeout: 3600 * time.Second,
 		UploadFileLimit: 100, UploadFileMode: 0o600, UploadKeepFiles: "Off", TmpSaveUploads: true, WebAppID: "default",
+		Hash: HashSettings{KeyAdd: "KeyOnly", Param: hash.DefaultParam},
 	}
 }
 

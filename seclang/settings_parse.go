@@ -15,11 +15,6 @@ func lower(s string) string { return strings.ToLower(s) }
 var ignored = map[string]string{
 	"secchrootdir":             "a running server of ours cannot change its root: use the service manager (RootDirectory= of systemd)",
 	"secgsblookupdb":           "Google ended the Safe Browsing service that this database came from",
-	"sechashengine":            "hash protection of links is not done here; forms and links stay as the application made them",
-	"sechashkey":               "hash protection of links is not done here",
-	"sechashparam":             "hash protection of links is not done here",
-	"sechashmethodrx":          "hash protection of links is not done here",
-	"sechashmethodpm":          "hash protection of links is not done here",
 	"seccachetransformations":  "", // results are always shared by value; the directive never changes an outcome
 	"secrxprefilter":           "", // the literal scan is always on and exact
 	"seccollectiongcfrequency": "", // the store sweeps by itself
@@ -68,6 +63,8 @@ func (s *Settings) idle(name string, d Directive) string {
 		return d.Name + " has no effect: nobody receives what it reported any more (since April 2022, says modsecurity.conf-recommended)"
 	case name == "secxmlexternalentity" && s.XMLExternalEntity:
 		return d.Name + " has no effect: external entities are never fetched"
+	case strings.HasPrefix(name, "sechashmethod"):
+		return idleHash(d)
 	}
 	return ""
 }
@@ -83,7 +80,7 @@ type setFunc = func(arg string, all []string) error
 
 // setter returns the function that applies the directive of this lower-case name.
 func (s *Settings) setter(name string) (setFunc, bool) {
-	for _, group := range []func(string) (setFunc, bool){s.engineSetter, s.auditSetter, s.bodySetter, s.otherSetter} {
+	for _, group := range []func(string) (setFunc, bool){s.engineSetter, s.auditSetter, s.bodySetter, s.hashSetter, s.otherSetter} {
 		if f, ok := group(name); ok {
 			return f, true
 		}

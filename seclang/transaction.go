@@ -108,6 +108,7 @@ func (e *Engine) NewTransaction(c Conn) *Transaction {
 		tx.cells.reset()
 		tx.result.Allowance = new(match.Allowance)
 		tx.result.Inspect, tx.result.Expand, tx.result.Document = tx.inspect, tx.expandText, tx.document
+		tx.result.Signed = tx.checkHash
 	}
 	tx.start(e, c)
 	return tx

@@ -155,8 +155,9 @@ func (x *exchange) inspect(proto, method string) {
 		return
 	}
 	x.stop = x.tx.ResponseHeaders()
+	kept := len(a.body)
 	if x.stop == nil && len(a.body) > 0 && x.tx.WantsResponseBody() {
-		_, x.stop = x.tx.WriteResponseBody(a.body)
+		kept, x.stop = x.tx.WriteResponseBody(a.body)
 	}
 	if x.stop == nil {
 		x.stop = x.tx.ResponseBody()
@@ -167,7 +168,15 @@ func (x *exchange) inspect(proto, method string) {
 		return
 	}
 	if body, changed := x.tx.BodyToSend(); changed && !a.open {
-		a.body = append(a.body[:0], body...)
+		rest := a.body[kept:] // over SecResponseBodyLimit
+		a.body = append(append(body, rest...), x.tx.AppendToSend()...)
+	}
+	if location, changed := x.tx.LocationToSend(); changed {
+		for i := range a.header {
+			if a.header[i].Name == "Location" {
+				a.header[i].Value = location
+			}
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trapline/trapline/seclang/hash"
 	"github.com/trapline/trapline/seclang/match"
 )
 
@@ -78,6 +79,9 @@ type Result struct {
 	// when it returns a value, whose text it gives; any other program when the
 	// first byte of its output is not 1. Nil: @inspectFile never matches.
 	Inspect func(script, file string) (text string, matched bool, err error)
+
+	// Signed tells @validateHash whether a URI carries its hash. Nil: it never matches.
+	Signed func(uri string) hash.Verdict
 
 	// Document gives the XML body to @validateDTD and @validateSchema. Nil: they never match.
 	Document func() Document
@@ -201,7 +205,7 @@ func table() []entry {
 		{"noMatch", newNoMatch},
 		{"unconditionalMatch", newUnconditionalMatch},
 		{"gsbLookup", newAbsent("gsbLookup", "Google Safe Browsing's database no longer exists")},
-		{"validateHash", newAbsent("validateHash", "the hash engine (SecHashEngine) is not part of this program")},
+		{"validateHash", newValidateHash},
 		{"validateDTD", newValidateDTD},
 		{"validateSchema", newValidateSchema},
 	}

@@ -3,6 +3,7 @@ module github.com/trapline/trapline
 go 1.26.0
 
 require (
+	github.com/andybalholm/brotli v1.2.8
 	github.com/alecthomas/kong v1.17.0
 	github.com/antchfx/xmlquery v1.5.2
 	github.com/antchfx/xpath v1.3.9

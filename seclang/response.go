@@ -1,6 +1,7 @@
 package seclang
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
@@ -20,6 +21,8 @@ type response struct {
 	text    string // body, decoded
 	decoded bool
 	whole   bool // text is all of the body: it can be sent in its place
+
+	cutDecoded bool // the body was over the limit when it was decoded
 
 	location string // signed, "" when it stays as it came
 }
@@ -209,15 +212,35 @@ func (tx *Transaction) decodedBody() (text string, whole bool) {
 
 func (tx *Transaction) decodeResponse() (text string, whole bool) {
 	a := &tx.response
-	enc := a.header("Content-Encoding")
+	enc := a.contentEncoding()
 	if enc == "" || strings.EqualFold(enc, "identity") {
 		return string(a.body), true
 	}
-	limit := max(tx.ctl.responseBodyLimit, int64(len(a.body)))
-	plain, err := body.Decompress(enc, a.body, limit+1)
-	whole = err == nil && int64(len(plain)) <= limit && !a.partial
+	plain, err := body.Decompress(enc, a.body, max(tx.ctl.responseBodyLimit, int64(len(a.body))))
+	a.cutDecoded = errors.Is(err, body.ErrDecodedSize)
 	if err == nil || len(plain) > 0 {
-		return string(plain[:min(int64(len(plain)), limit)]), whole
+		return string(plain), err == nil && !a.partial
 	}
 	return string(a.body), false
+}
+
+// decodedTooLarge reports whether the body is over SecResponseBodyLimit only when its content coding is undone: what is
+// behind the limit is not looked at, and OUTBOUND_DATA_ERROR says so.
+func (tx *Transaction) decodedTooLarge() bool {
+	if tx.phase < 4 || len(tx.response.body) == 0 || tx.response.header("Content-Encoding") == "" {
+		return false
+	}
+	tx.decodedBody()
+	return tx.response.cutDecoded
+}
+
+// contentEncoding joins all Content-Encoding headers: they are one list, RFC 9110 5.2.
+func (p *response) contentEncoding() string {
+	out := ""
+	for i := range p.headers {
+		if strings.EqualFold(p.headers[i].name, "Content-Encoding") {
+			out += p.headers[i].value + ","
+		}
+	}
+	return strings.TrimRight(out, ", ")
 }

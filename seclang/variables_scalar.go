@@ -116,7 +116,7 @@ func (tx *Transaction) movingScalar(v varID) (string, bool) {
 	case vSdbmDeleteError:
 		return "0", true
 	case vOutboundDataError:
-		return flag(tx.response.partial), true
+		return flag(tx.response.partial || tx.decodedTooLarge()), true
 	case vArgsCombinedSize:
 		return formatInt(int64(tx.argsSize())), true
 	case vResponseStatus:

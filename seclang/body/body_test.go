@@ -233,18 +233,6 @@ func TestMultipartFiles(t *testing.T) {
 	}
 }
 
-func TestDecompress(t *testing.T) {
-	if b, err := Decompress("", []byte("abc"), 2); string(b) != "ab" || err != nil {
-		t.Errorf("%q %v", b, err)
-	}
-	if _, err := Decompress("br", nil, 2); err == nil {
-		t.Error("br")
-	}
-	if _, err := Decompress("gzip", []byte("abc"), 2); err == nil {
-		t.Error("gzip")
-	}
-}
-
 func FuzzForm(f *testing.F) {
 	f.Add("a=1&b=%41+%zz&&=")
 	f.Fuzz(func(t *testing.T, in string) {

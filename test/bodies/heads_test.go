@@ -63,6 +63,9 @@ func heads() []head {
 	}
 	add("forced multipart", "POST /", m+"X-Force: on\r\n", part)
 	add("no access", "POST /", f+"X-Access: off\r\n", form)
+	// A coding of a request's body is undone by neither engine: rules on Content-Encoding refuse such requests (CRS 920450).
+	add("gzip", "POST /", f+"Content-Encoding: gzip\r\n", "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xffK\xb4\x052\x8d\x00\xc5\xc0\x1e\xf9\x05\x00\x00\x00")
+	add("gzip multipart", "POST /", m+"Content-Encoding: gzip\r\n", "\x1f\x8b\x08\x00\x00")
 	add("empty form", "POST /", f, "")
 	add("empty multipart", "POST /", m, "")
 	add("empty json", "POST /", "X-Processor: JSON\r\n", "")

@@ -1,7 +1,6 @@
 package seclang
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -50,7 +49,9 @@ func (c *compiler) compileStep(r *rule, a actionText) {
 		}
 	}
 	if err != nil {
-		c.fail(err)
+		if !c.idle(a, err) {
+			c.fail(err)
+		}
 		return
 	}
 	if s != nil {
@@ -71,22 +72,22 @@ type setvarStep struct {
 }
 
 // splitVariable reads collection.name; ENV, GEO and such cannot be set.
-func (c *compiler) splitVariable(action, text string) (varID, string, error) {
+func (c *compiler) splitVariable(text string) (varID, string, error) {
 	base, name, ok := strings.Cut(text, ".")
 	if !ok {
 		if base, name, ok = strings.Cut(text, ":"); !ok {
-			return vNone, "", fmt.Errorf("%s:%s, expected collection.name", action, text)
+			return vNone, "", noEffect("%q has no collection: expected collection.name, such as tx.%s", text, text)
 		}
 	}
 	v, known := lookupVariable(strings.TrimSpace(base))
 	if !known {
-		return vNone, "", unknown("collection", base, []string{"TX", "IP", "SESSION", "USER", "RESOURCE", "GLOBAL"})
+		return vNone, "", noEffect("%v", unknown("collection", base, []string{"TX", "IP", "SESSION", "USER", "RESOURCE", "GLOBAL"}))
 	}
 	switch v.id {
 	case vTX, vIP, vSession, vUser, vResource, vGlobal:
 		return v.id, strings.TrimSpace(name), nil
 	}
-	return vNone, "", fmt.Errorf("%s:%s: rules cannot set %s, expected TX, IP, SESSION, USER, RESOURCE or GLOBAL", action, text, v.name)
+	return vNone, "", noEffect("rules cannot set %s, expected TX, IP, SESSION, USER, RESOURCE or GLOBAL", v.name)
 }
 
 func (c *compiler) newSetvar(arg string) (step, error) {
@@ -98,13 +99,12 @@ func (c *compiler) newSetvar(arg string) (step, error) {
 	} else if !assigned {
 		value = "1"
 	}
-	v, name, err := c.splitVariable("setvar", name)
+	v, name, err := c.splitVariable(name)
 	if err != nil {
 		return nil, err
 	}
 	if name == "" {
-		c.warn("setvar:" + arg + " has no effect: the name of the variable is missing")
-		return nil, nil //nolint:nilnil // an action without effect is no step
+		return nil, noEffect("the name of the variable is missing")
 	}
 	value = strings.TrimLeft(value, " \t") // quotes around the value alone belong to it, in both versions
 	s.v, s.name = v, c.newMacro(name)

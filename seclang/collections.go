@@ -1,7 +1,6 @@
 package seclang
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -132,17 +131,17 @@ type initcolStep struct {
 func (c *compiler) newInitcol(arg string) (step, error) {
 	name, key, ok := strings.Cut(arg, "=")
 	if !ok {
-		return nil, fmt.Errorf("initcol:%s, expected collection=key", arg)
+		return nil, noEffect("expected collection=key, such as ip=%%{REMOTE_ADDR}")
 	}
 	v, known := lookupVariable(strings.TrimSpace(name))
 	if !known {
-		return nil, unknown("collection", name, []string{"IP", "GLOBAL", "RESOURCE", "SESSION", "USER"})
+		return nil, noEffect("%v", unknown("collection", name, []string{"IP", "GLOBAL", "RESOURCE", "SESSION", "USER"}))
 	}
 	switch v.id {
 	case vIP, vGlobal, vResource, vSession, vUser:
 		return &initcolStep{v.id, lower(v.name), c.newMacro(strings.TrimSpace(key))}, nil
 	}
-	return nil, fmt.Errorf("initcol:%s: %s is not a persistent collection, expected IP, GLOBAL, RESOURCE, SESSION or USER", arg, v.name)
+	return nil, noEffect("%s is not a persistent collection, expected IP, GLOBAL, RESOURCE, SESSION or USER", v.name)
 }
 
 func (s *initcolStep) run(tx *Transaction, _ *rule) {
@@ -214,16 +213,14 @@ func (c *compiler) newExpirevar(arg string) (step, error) {
 		secs = "1" // as in version 2; version 3 has nothing to say either
 	}
 	if strings.IndexAny(name, ".:") < 0 {
-		c.warn("expirevar:" + arg + " has no effect: expected collection.name=seconds")
-		return nil, nil //nolint:nilnil // an action without effect is no step
+		return nil, noEffect("expected collection.name=seconds")
 	}
-	v, name, err := c.splitVariable("expirevar", strings.TrimSpace(name))
+	v, name, err := c.splitVariable(strings.TrimSpace(name))
 	if err != nil {
 		return nil, err
 	}
 	if v == vTX {
-		c.warn("expirevar:" + arg + " has no effect: TX ends with the transaction, expected a persistent collection")
-		return nil, nil //nolint:nilnil // an action without effect is no step
+		return nil, noEffect("TX ends with the transaction, expected a persistent collection")
 	}
 	return &expireStep{v, c.newMacro(name), c.newMacro(strings.Trim(strings.TrimSpace(secs), "'"))}, nil
 }
@@ -256,9 +253,9 @@ func (c *compiler) newDeprecatevar(arg string) (step, error) {
 	a, err1 := strconv.ParseInt(strings.TrimSpace(amount), 10, 32)
 	e, err2 := strconv.ParseInt(strings.TrimSpace(every), 10, 32)
 	if !ok || !ok2 || err1 != nil || err2 != nil || e <= 0 {
-		return nil, fmt.Errorf("deprecatevar:%s, expected collection.name=amount/seconds", arg)
+		return nil, noEffect("expected collection.name=amount/seconds")
 	}
-	v, name, err := c.splitVariable("deprecatevar", strings.TrimSpace(name))
+	v, name, err := c.splitVariable(strings.TrimSpace(name))
 	if err != nil {
 		return nil, err
 	}

@@ -146,6 +146,11 @@ func (c *compiler) readDirectives() {
 				open = nil
 				continue
 			}
+			faults := len(c.errs)
+			if c.check(r); len(c.errs) > faults {
+				open = nil
+				continue
+			}
 			open = c.addRule(open, r)
 		case "secdefaultaction":
 			c.defaultAction(d)

@@ -190,7 +190,7 @@ func (c *compiler) compileActions(r *rule, t *ruleText) {
 }
 
 func (c *compiler) compileMeta(r *rule, a actionText) {
-	n, _ := strconv.Atoi(strings.TrimSpace(a.arg))
+	n := int(leadingInt(a.arg))
 	switch a.name {
 	case "msg":
 		r.msg = c.newMacro(a.arg)
@@ -203,7 +203,7 @@ func (c *compiler) compileMeta(r *rule, a actionText) {
 	case "ver":
 		r.ver = a.arg
 	case "severity":
-		r.severity, _ = parseSeverity(a.arg)
+		r.severity = severityOf(a.arg)
 	case "maturity":
 		r.maturity = n
 	case "accuracy":
@@ -232,14 +232,13 @@ func (c *compiler) compileDisruptive(r *rule, t *ruleText, a actionText) {
 		}
 		r.location = c.newMacro(a.arg)
 	case "status":
-		r.status, _ = strconv.Atoi(strings.TrimSpace(a.arg))
+		r.status = statusOf(a.arg)
 	case "pause":
 		if strings.Contains(a.arg, "%{") {
 			r.pauseOf = c.newMacro(a.arg)
 			return
 		}
-		n, _ := strconv.Atoi(strings.TrimSpace(a.arg))
-		r.pause = time.Duration(n) * time.Millisecond
+		r.pause = time.Duration(leadingInt(a.arg)) * time.Millisecond
 	case "block":
 		r.disruptive = actPass
 		for _, d := range t.blockMeans(r.phase) {
@@ -325,27 +324,34 @@ func (c *compiler) openUnicodeMap() {
 	}
 }
 
-// checkSkips warns about skipAfter whose marker does not exist: mod_security2 then skips to the end of the phase.
+// checkSkips warns about skipAfter whose marker does not come behind it: it then skips to the end of the phase, as in mod_security2.
 func (c *compiler) checkSkips() {
-	labels := map[string]bool{}
+	labels := map[string]*rule{}
 	for _, r := range c.e.rules {
 		if r.kind == ruleMarker {
-			labels[r.label] = true
+			labels[r.label] = r
 		} else {
-			labels[strconv.Itoa(r.id)] = true
+			labels[strconv.Itoa(r.id)] = r
 		}
 	}
 	for p := 1; p <= 5; p++ {
 		for i, r := range c.e.phases[p] {
-			if r.skipAfter != "" {
-				r.jump = landing(c.e.phases[p], i, r.skipAfter)
+			if r.skipAfter == "" {
+				continue
 			}
-		}
-	}
-	for _, r := range c.e.rules {
-		if r.skipAfter != "" && !labels[r.skipAfter] {
+			found := false
+			if r.jump, found = landing(c.e.phases[p], i, r.skipAfter); found {
+				continue
+			}
 			c.at = r.text.dir
-			c.warn(fmt.Sprintf("skipAfter:%s has no SecMarker of that name: it skips to the end of the phase", r.skipAfter))
+			switch m := labels[r.skipAfter]; {
+			case m == nil:
+				c.warn(fmt.Sprintf("skipAfter:%s has no SecMarker of that name: it skips to the end of the phase", r.skipAfter))
+			case m.kind == ruleMarker:
+				c.warn(fmt.Sprintf("skipAfter:%s goes forward only, and SecMarker %s at %s:%d stands before it: it skips to the end of the phase", r.skipAfter, m.label, m.file, m.line))
+			default:
+				c.warn(fmt.Sprintf("skipAfter:%s: rule %d at %s:%d does not come behind it in phase %d: it skips to the end of the phase", r.skipAfter, m.id, m.file, m.line, p))
+			}
 		}
 	}
 }
@@ -372,13 +378,13 @@ func (c *compiler) namespaces(t *ruleText) map[string]string {
 }
 
 // landing is where rules go on after a skipAfter at index at: behind the marker or rule of that name, else at the end.
-func landing(rules []*rule, at int, label string) int {
+func landing(rules []*rule, at int, label string) (next int, found bool) {
 	for i := at + 1; i < len(rules); i++ {
 		if r := rules[i]; r.kind == ruleMarker && r.label == label {
-			return i + 1
+			return i + 1, true
 		} else if r.kind != ruleMarker && strconv.Itoa(r.id) == label {
-			return i + 1
+			return i + 1, true
 		}
 	}
-	return len(rules)
+	return len(rules), false
 }

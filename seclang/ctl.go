@@ -83,6 +83,9 @@ var ctlOptions = []string{
 	"hashEngine", "hashEnforcement",
 }
 
+// maxBodyLimit is the largest limit of a body that either version takes.
+const maxBodyLimit = 1 << 30
+
 func (c *compiler) newCtl(arg string) (step, error) {
 	opt, val, ok := strings.Cut(arg, "=")
 	opt = lower(strings.TrimSpace(opt))
@@ -105,15 +108,20 @@ func (c *compiler) newCtl(arg string) (step, error) {
 	case "auditengine":
 		_, err = parseMode(s.value, true)
 	case "requestbodyaccess", "responsebodyaccess", "forcerequestbodyvariable", "hashengine", "hashenforcement":
-		var b bool
-		err = boolTo(&b)(s.value, nil)
+		if _, ok := parseBool(s.value); !ok {
+			err = fmt.Errorf("found %q, expected On or Off", s.value)
+		}
 	case "requestbodylimit", "responsebodylimit":
 		var n int64
-		err = int64To(&n)(s.value, nil)
+		if err = int64To(&n)(s.value, nil); err == nil && n > maxBodyLimit {
+			err = fmt.Errorf("found %s, expected at most %d bytes", s.value, maxBodyLimit)
+		}
 	case "auditlogparts":
 		_, err = auditParts(strings.TrimLeft(s.value, "+-"))
 	case "debugloglevel":
-		_, err = validDebugLevel(s.value)
+		if _, err = validDebugLevel(s.value); err != nil && leadingInt(s.value) == 0 && s.value != "" {
+			err = noEffect("%v", err)
+		}
 	default:
 		if strings.HasPrefix(opt, "ruleremove") {
 			err = c.ctlRules(s)
@@ -132,7 +140,7 @@ func (c *compiler) ctlRules(s *ctlStep) error {
 		var targets string
 		var ok bool
 		if val, targets, ok = strings.Cut(s.value, ";"); !ok {
-			return fmt.Errorf("ctl:%s=%s, expected rules;VARIABLE", s.option, s.value)
+			return noEffect("expected rules;VARIABLE")
 		}
 		ts, err := parseTargets(targets)
 		if err != nil {
@@ -144,7 +152,7 @@ func (c *compiler) ctlRules(s *ctlStep) error {
 	switch {
 	case strings.HasSuffix(s.option, "byid"):
 		ids, err := parseRanges(val)
-		if err != nil {
+		if len(ids) == 0 {
 			return err
 		}
 		s.picks = func(r *rule) bool { return r.kind != ruleMarker && inRanges(ids, r.id) }
@@ -199,7 +207,7 @@ func (s *ctlStep) run(tx *Transaction, _ *rule) {
 	if s.macro != nil {
 		val = s.macro.expand(tx)
 	}
-	on := strings.EqualFold(val, "on")
+	on, _ := parseBool(val)
 	switch s.option {
 	case "ruleengine":
 		if m, err := parseMode(val, false); err == nil {

@@ -60,7 +60,7 @@ func (c *compiler) defaultAction(d Directive) {
 // checkDefaults looks at the arguments of default actions as if they stood in a rule.
 func (c *compiler) checkDefaults(acts []actionText) {
 	t := &ruleText{dir: c.at, actions: acts}
-	c.fail(t.check())
+	c.check(t)
 	scratch := &rule{}
 	for _, a := range acts {
 		c.compileStep(scratch, a)

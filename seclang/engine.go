@@ -115,6 +115,7 @@ func Compile(cfg Config) (*Engine, error) {
 	c.fetchRemote()
 	c.readDirectives()
 	c.applyUpdates()
+	c.unmatched()
 	c.checkIDs()
 	c.resolveDefaults()
 	c.checkHash()

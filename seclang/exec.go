@@ -29,7 +29,7 @@ func (c *compiler) newExec(arg string) (step, error) {
 	}
 	path := c.path(arg)
 	if _, err := exec.LookPath(path); err != nil {
-		return nil, fmt.Errorf("exec:%s: %w", arg, err)
+		c.warn(fmt.Sprintf("exec:%s cannot be started: %v", arg, err)) // as in mod_security2, which looks for it in each request
 	}
 	return &execStep{path: path}, nil
 }

@@ -40,8 +40,10 @@ var flagOf = map[string]bool{
 
 // wantsText names the actions whose argument must not be empty in either version.
 var wantsText = map[string]bool{
-	"append": true, "initcol": true, "prepend": true, "proxy": true, "redirect": true, "skipafter": true, "status": true, "t": true,
+	"append": true, "exec": true, "initcol": true, "prepend": true, "proxy": true, "redirect": true, "setvar": true, "skipafter": true, "status": true, "t": true,
 }
+
+const lostBreak = " \t\r\n\\"
 
 // parseActions reads name,name:value,name:'quoted, value'.
 func parseActions(s string) ([]actionText, error) {
@@ -49,7 +51,14 @@ func parseActions(s string) ([]actionText, error) {
 	var errs []error
 	for {
 		// A backslash here is a continuation whose line break was lost in publishing.
-		s = strings.TrimLeft(s, " \t\r\n,\\")
+		s = strings.TrimLeft(s, lostBreak)
+		if rest, more := strings.CutPrefix(s, ","); more {
+			s = strings.TrimLeft(rest, lostBreak)
+			if len(out)+len(errs) == 0 || strings.HasPrefix(s, ",") {
+				errs = append(errs, errors.New("nothing between two commas, expected an action"))
+				s = strings.TrimLeft(s, lostBreak+",")
+			}
+		}
 		if s == "" {
 			return out, errors.Join(errs...)
 		}

@@ -71,7 +71,7 @@ func parseRule(d Directive) (*ruleText, error) {
 			return nil, err
 		}
 		if d.Args[1] == "" {
-			return nil, errors.New("SecRule without an operator")
+			return nil, errors.New(`SecRule with an empty operator, expected one such as "@rx ^abc" or "@unconditionalMatch"`)
 		}
 		r.neg, r.op, r.arg = splitOperator(d.Args[1])
 		if len(d.Args) == 3 {
@@ -101,42 +101,7 @@ func parseRule(d Directive) (*ruleText, error) {
 	if r.actions, err = parseActions(acts); err != nil {
 		return nil, err
 	}
-	return r, r.check()
-}
-
-// check looks at what one rule by itself can get wrong.
-func (r *ruleText) check() error {
-	var errs []error
-	for _, a := range r.actions {
-		switch a.name {
-		case "id":
-			if n, err := strconv.ParseInt(strings.TrimSpace(a.arg), 10, 64); err != nil || n < 1 {
-				errs = append(errs, fmt.Errorf("id %q, expected a number above 0", a.arg))
-			}
-		case "phase":
-			if _, err := parsePhase(a.arg); err != nil {
-				errs = append(errs, err)
-			}
-		case "severity":
-			if _, err := parseSeverity(a.arg); err != nil {
-				errs = append(errs, err)
-			}
-		case "status", "skip", "pause", "maturity", "accuracy":
-			if strings.Contains(a.arg, "%{") && a.name == "pause" {
-				continue
-			}
-			if n, err := strconv.Atoi(strings.TrimSpace(a.arg)); err != nil || n < 0 {
-				errs = append(errs, fmt.Errorf("action %s: found %q, expected a number", a.name, a.arg))
-			}
-		case "allow":
-			switch lower(a.arg) {
-			case "", "phase", "request":
-			default:
-				errs = append(errs, fmt.Errorf("action allow: found %q, expected phase or request", a.arg))
-			}
-		}
-	}
-	return errors.Join(errs...)
+	return r, nil
 }
 
 func splitOperator(s string) (neg bool, op, arg string) {
@@ -166,11 +131,11 @@ func parsePhase(s string) (int, error) {
 	case "logging":
 		return 5, nil
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(s))
-	if err != nil || n < 1 || n > 5 {
+	n := leadingInt(s) // 2x is 2, as in mod_security2
+	if n < 1 || n > 5 {
 		return 0, fmt.Errorf("phase %q, expected 1 to 5, request, response or logging", s)
 	}
-	return n, nil
+	return int(n), nil
 }
 
 // severities are the names of ModSecurity's levels, most severe first.

@@ -65,6 +65,8 @@ func parseTargets(s string) ([]target, error) {
 		rest := strings.TrimLeft(s, " \t|,")
 		if sep := strings.Trim(s[:len(s)-len(rest)], " \t"); rest != "" && (len(sep) > 1 || sep != "" && len(out)+len(errs) == 0) {
 			errs = append(errs, fmt.Errorf("empty variable before %q", clip(rest, 40)))
+		} else if rest != "" && sep == "" && len(out) > 0 {
+			errs = append(errs, fmt.Errorf("found %q, expected | before it", clip(rest, 40)))
 		}
 		if s = rest; s == "" {
 			break

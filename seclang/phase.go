@@ -346,10 +346,7 @@ func (tx *Transaction) interrupt(s *rule) bool {
 			it.Status = s.status
 		}
 	case actRedirect:
-		it.Status = 302
-		if s.status >= 300 && s.status < 400 {
-			it.Status = s.status
-		}
+		it.Status = redirectStatus(s.status)
 		it.URL = s.location.expand(tx)
 	case actProxy:
 		it.URL = s.location.expand(tx)

@@ -1,6 +1,7 @@
 package seclang
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"regexp"
@@ -47,11 +48,16 @@ func (s *Settings) setting(d Directive) (known bool, warn string, err error) {
 	if len(d.Args) == 0 {
 		return true, "", fmt.Errorf("%s without a value", d.Name)
 	}
+	doubt := ""
 	if err := set(d.Args[0], d.Args); err != nil {
-		return true, "", fmt.Errorf("%s: %w", d.Name, err)
+		n, counts := countsAs(name, d.Args[0])
+		if !counts || set(n, d.Args) != nil {
+			return true, "", fmt.Errorf("%s: %w", d.Name, err)
+		}
+		doubt = fmt.Sprintf("%s: %v (it counts as %s)", d.Name, err, n)
 	}
 	s.note(name, d)
-	return true, s.idle(name, d), nil
+	return true, cmp.Or(doubt, s.idle(name, d)), nil
 }
 
 // idle is what to say about a directive that is known and does nothing here with this value.
@@ -358,16 +364,24 @@ func parseMode(a string, audit bool) (EngineMode, error) {
 
 func boolTo(p *bool) setFunc {
 	return func(a string, _ []string) error {
-		switch lower(a) {
-		case "on":
-			*p = true
-		case "off":
-			*p = false
-		default:
+		on, ok := parseBool(a)
+		if !ok {
 			return fmt.Errorf("found %q, expected On or Off", a)
 		}
+		*p = on
 		return nil
 	}
+}
+
+// parseBool reads what mod_security2's parse_boolean does.
+func parseBool(s string) (on, ok bool) {
+	switch {
+	case strings.EqualFold(s, "on"), strings.EqualFold(s, "true"), s == "1":
+		return true, true
+	case strings.EqualFold(s, "off"), strings.EqualFold(s, "false"), s == "0":
+		return false, true
+	}
+	return false, false
 }
 
 func intTo(p *int) setFunc {

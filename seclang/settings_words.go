@@ -2,6 +2,8 @@ package seclang
 
 import (
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 )
 
@@ -16,10 +18,9 @@ func checkWords(name string, d Directive) error {
 	case "secunicodemapfile", "secunicodemap", "secconnreadstatelimit", "secreadstatelimit", "secwritestatelimit",
 		"secconnwritestatelimit", "seccachetransformations", "secguardianlog":
 		most = 2
-	case "secresponsebodymimetype", "secremoterules", "sechashmethodrx", "sechashmethodpm", "sechashkey", "sechashparam", "secrxprefilter", "seccollectiongcfrequency":
+	case "secresponsebodymimetype", "secremoterules", "sechashmethodrx", "sechashmethodpm", "sechashkey", "sechashparam", "secrxprefilter", "seccollectiongcfrequency",
+		"secresponsebodymimetypesclear":
 		most = len(d.Args) // any number, or somebody else counts
-	case "secresponsebodymimetypesclear":
-		most = 0
 	}
 	switch {
 	case len(d.Args) > most:
@@ -48,4 +49,26 @@ func withoutComment(args []string) []string {
 		}
 	}
 	return args
+}
+
+// countsAs is the number that mod_security2 reads from a value that is none, such as 1k, where it takes such values:
+// the digits at the start.
+func countsAs(name, value string) (string, bool) {
+	n := leadingInt(value)
+	switch name {
+	case "secrequestbodylimit", "secrequestbodynofileslimit", "secrequestbodyinmemorylimit", "secresponsebodylimit", "secpcrematchlimit",
+		"secpcrematchlimitrecursion", "secargumentslimit", "secrequestbodyjsondepthlimit":
+		if n <= 0 {
+			return "", false
+		}
+	case "seccollectiontimeout", "secdebugloglevel":
+		if n < 0 {
+			return "", false
+		}
+	case "secuploadfilelimit":
+		n = max(n, 0)
+	default:
+		return "", false
+	}
+	return strconv.FormatInt(min(n, math.MaxInt32), 10), true
 }

@@ -38,9 +38,11 @@ func inRanges(rs []idRange, id int) bool {
 	return false
 }
 
-// parseRanges reads "1 5-9, 12".
+// parseRanges reads "1 5-9, 12". What names no rule is left out, and the error, which is noEffect, tells it: in
+// mod_security2 such a part loads and does nothing.
 func parseRanges(s string) ([]idRange, error) {
 	var out []idRange
+	var bad []string
 	for _, f := range strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' || r == '\t' }) {
 		lo, hi, span := strings.Cut(f, "-")
 		a, err := strconv.Atoi(lo)
@@ -49,12 +51,16 @@ func parseRanges(s string) ([]idRange, error) {
 			b, err = strconv.Atoi(hi)
 		}
 		if err != nil || a < 0 || b < a {
-			return nil, fmt.Errorf("rule id %q, expected a number or a range such as 100-199", f)
+			bad = append(bad, f)
+			continue
 		}
 		out = append(out, idRange{a, b})
 	}
-	if len(out) == 0 {
-		return nil, errors.New("no rule id")
+	switch {
+	case len(bad) > 0:
+		return out, noEffect("rule id %q, expected a number or a range such as 100-199", strings.Join(bad, " "))
+	case len(out) == 0:
+		return nil, noEffect("no rule id")
 	}
 	return out, nil
 }
@@ -77,14 +83,19 @@ func parseUpdate(d Directive) (update, error) {
 		id, member, _ := strings.Cut(d.Args[0], ":")
 		if member != "" {
 			if u.member, err = strconv.Atoi(member); err != nil || u.member < 0 {
-				return u, fmt.Errorf("chain position %q, expected a number", member)
+				u.member, u.idle = 0, fmt.Sprintf("%s: chain position %q counts as 0, expected a number", d.Name, member)
 			}
 		}
 		u.ids, err = parseRanges(id)
 	default:
-		u.ids, err = parseRanges(d.Args[0])
+		id, _, _ := strings.Cut(d.Args[0], ":") // a position in a chain is not looked at
+		u.ids, err = parseRanges(id)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errNoEffect) && name != "secruleupdateactionbyid":
+		u.used = true // it is told once
+		u.idle = fmt.Sprintf("%s has %v", d.Name, err)
+	case err != nil:
 		return u, fmt.Errorf("%s: %w", d.Name, err)
 	}
 	switch {
@@ -96,6 +107,9 @@ func parseUpdate(d Directive) (update, error) {
 		}
 		if u.actions, err = parseActions(d.Args[1]); err != nil {
 			return u, err
+		}
+		if len(u.actions) == 0 {
+			return u, fmt.Errorf("%s without an action", d.Name)
 		}
 		u.actions = slices.DeleteFunc(u.actions, func(a actionText) bool {
 			if a.name == "id" || a.name == "phase" {
@@ -176,9 +190,7 @@ func (c *compiler) updateActions(u *update, r *ruleText) {
 		m = r.chain[u.member-1]
 	}
 	m.actions = mergeActions(m.actions, u.actions)
-	if err := m.check(); err != nil {
-		c.fail(err)
-	}
+	c.check(m)
 }
 
 func updateTargets(ts []target, u *update) []target {

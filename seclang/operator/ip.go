@@ -99,7 +99,10 @@ type ipMatch struct {
 	text string // of the sentence
 }
 
-func newIPMatch(arg string, _ Env) (Operator, error) {
+func newIPMatch(arg string, env Env) (Operator, error) {
+	if arg == "" {
+		return idle("ipMatch", "expected IP addresses or prefixes separated by commas", env), nil
+	}
 	o := &ipMatch{arg: arg, text: "IPmatch: \"%s\" matched at %s."}
 	if hasMacro(arg) {
 		return o, nil

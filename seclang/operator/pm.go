@@ -17,7 +17,7 @@ type phrases struct {
 	set  *match.Phrases
 }
 
-func newPm(arg string, _ Env) (Operator, error) {
+func newPm(arg string, env Env) (Operator, error) {
 	text, err := pmContent(arg)
 	if err != nil {
 		if text = arg; strings.TrimSpace(arg) == "" {
@@ -27,7 +27,7 @@ func newPm(arg string, _ Env) (Operator, error) {
 	}
 	list := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r >= '\t' && r <= '\r' })
 	if len(list) == 0 {
-		return nil, errors.New("expected phrases separated by blanks")
+		return idle("pm", "expected phrases separated by blanks", env), nil
 	}
 	return &phrases{list: list}, nil
 }

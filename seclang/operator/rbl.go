@@ -17,7 +17,7 @@ type rbl struct {
 func newRBL(arg string, env Env) (Operator, error) {
 	zone := strings.TrimSpace(arg)
 	if zone == "" {
-		return nil, errors.New("expected the zone of a blocklist such as sbl-xbl.spamhaus.org")
+		return idle("rbl", "expected the zone of a blocklist such as sbl-xbl.spamhaus.org", env), nil
 	}
 	if env.RBLTimeout <= 0 {
 		env.RBLTimeout = DefaultRBLTimeout

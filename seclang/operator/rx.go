@@ -163,7 +163,9 @@ func newRsub(arg string, env Env) (Operator, error) {
 		case 'd', 'D':
 			escaped = true
 		default:
-			return nil, fmt.Errorf("%q: unknown flag %q: %s", arg, f, expected)
+			if env.Warn != nil {
+				env.Warn(fmt.Sprintf("@rsub %s: unknown flag %q has no effect: %s", arg, f, expected))
+			}
 		}
 	}
 	if parts[1] != "" {
@@ -178,8 +180,10 @@ func newRsub(arg string, env Env) (Operator, error) {
 		return o, nil
 	}
 	var err error
-	o.re, err = match.Compile(o.pattern, options)
-	return o, err
+	if o.re, err = match.Compile(o.pattern, options); err != nil {
+		return idle("rsub", err.Error(), env), nil
+	}
+	return o, nil
 }
 
 // splitEscaped splits at delimiters that no backslash precedes, and drops those backslashes.

@@ -190,6 +190,14 @@ func (o always) Match(_, _ string, m *Result) bool {
 	return o.matches
 }
 
+// idle is an operator whose argument is none: both it and a warning say so. mod_security2 loads it.
+func idle(name, why string, env Env) Operator {
+	if env.Warn != nil {
+		env.Warn(fmt.Sprintf("@%s never matches: %s", name, why))
+	}
+	return always{}
+}
+
 // newAbsent makes an operator that loads with a warning and never matches.
 func newAbsent(name, why string) func(string, Env) (Operator, error) {
 	return func(_ string, env Env) (Operator, error) {

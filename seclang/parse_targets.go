@@ -188,12 +188,15 @@ func newSelector(key string, rx bool, v varID) (selector, error) {
 	return selector{key: key, rx: m}, nil
 }
 
+// selectorSteps is what a pattern of a selector may spend on one name: names are short, and a client may send many.
+const selectorSteps = 20_000
+
 // compileSelectorPattern compiles a pattern that is matched against names: without regard to case, as mod_security2 does.
 func compileSelectorPattern(p string) (func(string) bool, error) {
 	if re, err := regexp.Compile("(?is)" + p); err == nil {
 		return re.MatchString, nil
 	}
-	re, err := match.Compile(p, match.Options{FoldCase: true})
+	re, err := match.Compile(p, match.Options{FoldCase: true, Limits: match.Limits{Steps: selectorSteps}})
 	if err != nil {
 		return nil, err
 	}

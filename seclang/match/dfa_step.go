@@ -34,10 +34,35 @@ func (w *stepper) next() {
 	}
 }
 
+// walk goes from pcs over everything that takes no byte, each instruction
+// once. f is asked about all others and says whether to go on behind them.
+func (w *stepper) walk(pcs []uint32, f func(pc uint32, in *syntax.Inst) bool) {
+	w.next()
+	w.stack = append(w.stack[:0], pcs...)
+	for len(w.stack) > 0 {
+		pc := w.stack[len(w.stack)-1]
+		w.stack = w.stack[:len(w.stack)-1]
+		if w.mark[pc] == w.round {
+			continue
+		}
+		w.mark[pc] = w.round
+		switch in := &w.prog.Inst[pc]; in.Op {
+		case syntax.InstAlt, syntax.InstAltMatch:
+			w.stack = append(w.stack, in.Out, in.Arg)
+		case syntax.InstCapture, syntax.InstNop:
+			w.stack = append(w.stack, in.Out)
+		case syntax.InstFail:
+		default:
+			if f(pc, in) {
+				w.stack = append(w.stack, in.Out)
+			}
+		}
+	}
+}
+
 // close follows every instruction that takes no byte and depends on nothing
 // that comes later. What stays is runes and conditions on the next byte.
 func (w *stepper) close(pcs []uint32, ctx uint8) closed {
-	w.next()
 	set := closed{pcs: w.pcs[:0]}
 	var have syntax.EmptyOp
 	if ctx&ctxBegin != 0 {
@@ -47,36 +72,21 @@ func (w *stepper) close(pcs []uint32, ctx uint8) closed {
 		have |= syntax.EmptyBeginLine
 	}
 	const early = syntax.EmptyBeginText | syntax.EmptyBeginLine
-	w.stack = append(w.stack[:0], pcs...)
-	for len(w.stack) > 0 {
-		pc := w.stack[len(w.stack)-1]
-		w.stack = w.stack[:len(w.stack)-1]
-		if w.mark[pc] == w.round {
-			continue
-		}
-		w.mark[pc] = w.round
-		in := &w.prog.Inst[pc]
+	w.walk(pcs, func(pc uint32, in *syntax.Inst) bool {
 		switch in.Op {
-		case syntax.InstAlt, syntax.InstAltMatch:
-			w.stack = append(w.stack, in.Out, in.Arg)
-		case syntax.InstCapture, syntax.InstNop:
-			w.stack = append(w.stack, in.Out)
-		case syntax.InstEmptyWidth:
-			need := syntax.EmptyOp(in.Arg)
-			switch {
-			case need&^early != 0:
-				set.pcs = append(set.pcs, pc)
-				set.pending = true
-			case need&^have == 0:
-				w.stack = append(w.stack, in.Out)
-			}
 		case syntax.InstMatch:
 			set.matched = true
-		case syntax.InstFail:
-		default:
-			set.pcs = append(set.pcs, pc)
+			return false
+		case syntax.InstEmptyWidth:
+			need := syntax.EmptyOp(in.Arg)
+			if need&^early == 0 {
+				return need&^have == 0
+			}
+			set.pending = true
 		}
-	}
+		set.pcs = append(set.pcs, pc)
+		return false
+	})
 	w.pcs = set.pcs
 	return set
 }
@@ -84,36 +94,21 @@ func (w *stepper) close(pcs []uint32, ctx uint8) closed {
 // advance takes the byte b (or the end): it resolves the conditions with what
 // holds here and collects where the runes that take b lead.
 func (w *stepper) advance(pcs []uint32, have syntax.EmptyOp, b byte, end bool) (out []uint32, matched bool) {
-	w.next()
 	w.out = w.out[:0]
-	w.stack = append(w.stack[:0], pcs...)
-	for len(w.stack) > 0 {
-		pc := w.stack[len(w.stack)-1]
-		w.stack = w.stack[:len(w.stack)-1]
-		if w.mark[pc] == w.round {
-			continue
-		}
-		w.mark[pc] = w.round
-		in := &w.prog.Inst[pc]
+	w.walk(pcs, func(_ uint32, in *syntax.Inst) bool {
 		switch in.Op {
-		case syntax.InstAlt, syntax.InstAltMatch:
-			w.stack = append(w.stack, in.Out, in.Arg)
-		case syntax.InstCapture, syntax.InstNop:
-			w.stack = append(w.stack, in.Out)
-		case syntax.InstEmptyWidth:
-			if syntax.EmptyOp(in.Arg)&^have == 0 {
-				w.stack = append(w.stack, in.Out)
-			}
 		case syntax.InstMatch:
-			return nil, true
-		case syntax.InstFail:
+			matched = true
+		case syntax.InstEmptyWidth:
+			return syntax.EmptyOp(in.Arg)&^have == 0
 		default:
 			if !end && in.MatchRune(rune(b)) {
 				w.out = append(w.out, in.Out)
 			}
 		}
-	}
-	return w.out, false
+		return false
+	})
+	return w.out, matched
 }
 
 // decode reads the instructions of a state's key.

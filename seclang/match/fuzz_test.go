@@ -40,6 +40,51 @@ func FuzzCompile(f *testing.F) {
 	})
 }
 
+// FuzzMachine runs any pattern on the backtracking matcher, from any place: it
+// keeps within its allowance, and what it finds lies in the text.
+func FuzzMachine(f *testing.F) {
+	for _, c := range hostile() {
+		f.Add(c[0], c[1][:min(len(c[1]), 100)], uint8(0))
+	}
+	for _, p := range []string{
+		`^(\((?:[^()]++|(?1))*\))$`, `(?(DEFINE)(?<n>a|b(?&n)))(?P>n)\g<n>\k<n>?`, `a(*SKIP)b|(*MARK:x)c(*SKIP:x)|(*THEN)d|.(*COMMIT)e|(*PRUNE)f`, `(?:a(*ACCEPT)b|(?=c(*ACCEPT)d)c)(e)`,
+		`(?(R)a|b)(?R)?(?(R1)c)((?1)?d)`, `(?|(a)|(b(?-1)))\1{2,3}?`, `\G\X+?\Ka(?<=b|cd)(?<!e)`, `(*LIMIT_MATCH=5)(a*)*b`, `(?<n>(?i)\k<n>?a)+?(?!\k{n})`, `(?((?=a)b)|(?!c)d|e)`, `(?>(a+)(*THEN)b|\1)*+`, `((a?){3}|){2,}\2`,
+	} {
+		f.Add(p, "ab(ab(b)a)aabbcdef\r\nAabb", uint8(1))
+	}
+	f.Fuzz(func(t *testing.T, pattern, text string, at uint8) {
+		if len(pattern) > 100 || len(text) > 200 {
+			return
+		}
+		re, err := Compile(pattern, Options{Overlapping: true, Multiline: at&1 != 0})
+		if err != nil || re.program == nil {
+			return
+		}
+		const steps = 50_000
+		a := NewAllowance(steps)
+		m := re.machine(&a)
+		if m.find(text, min(int(at)/2, len(text)), re.limits.Ways) {
+			for i := 0; i <= 2*re.slots(); i += 2 {
+				if start, end := m.regs[i], m.regs[i+1]; start >= 0 && end >= 0 && (end > len(text) || start > len(text)) {
+					t.Fatalf("%q on %q: group %d is %d to %d", pattern, text, i/2, start, end)
+				}
+			}
+		}
+		// One instruction may overdraw by what it looks at: the text, the stack.
+		if over := -m.work; over > int64(len(text)+len(m.stack)+4*len(m.regs)+1000) {
+			t.Fatalf("%q on %q: %d steps over", pattern, text, over)
+		}
+		if re.done(m, &a); a.left > steps {
+			t.Fatalf("%d steps left of %d", a.left, steps)
+		}
+		b, c := NewAllowance(steps), NewAllowance(steps)
+		groups, ok, err := re.Within(&b).FindSubmatch(text, nil)
+		if again, ok2, err2 := re.Within(&c).FindSubmatch(text, nil); ok != ok2 || (err == nil) != (err2 == nil) || strings.Join(groups, "|") != strings.Join(again, "|") {
+			t.Fatalf("%q on %q: %q %v, then %q %v", pattern, text, groups, err, again, err2)
+		}
+	})
+}
+
 // checkExact compares with both other matchers.
 func checkExact(t *testing.T, pattern, text string, o Options, got bool) {
 	o.Overlapping = true

@@ -13,16 +13,27 @@ var ErrRecursion = errors.New("recursion loop in a pattern")
 // look at the clock: a match comes to the same end in every run.
 type Limits struct {
 	// Ways is how often the matcher may go back to a choice from one place where a
-	// match may start, as SecPcreMatchLimit; 0 is PCRE's own limit.
+	// match may start, as SecPcreMatchLimit; 0 is PCRE's own limit. A number that grows
+	// with the length of the value is allowed anyway: see linear.
 	Ways int
 	// Depth is how many choices may be open at a time, as SecPcreMatchLimitRecursion; 0
 	// is PCRE's own limit. What PCRE's JIT has room for on its stack is allowed anyway,
 	// because it does not count there.
 	Depth int
+	// Steps is how much work a match may be in all; 0 is MaxSteps.
+	Steps int64
 }
 
 const (
 	defaultWays = 10_000_000 // MATCH_LIMIT of PCRE
+
+	// minWays is what every match may go back. PCRE's JIT counts fewer of the steps that
+	// lead on than a matcher without it, so below this ordinary matches would be given
+	// up here and found there (TestLimitsAgainstPCRE2).
+	minWays = 100
+	// linear is how many ways back each byte of a value allows besides: work that only
+	// grows with the value is no danger, and most of it PCRE's JIT does not count.
+	linear = 4
 
 	// framesPerChoice is how many frames a choice and what it undoes take.
 	framesPerChoice = 8
@@ -51,6 +62,7 @@ func (re *Regexp) setLimits(l Limits, own int) {
 	if l.Ways <= 0 {
 		l.Ways = defaultWays
 	}
+	l.Ways = max(l.Ways, minWays)
 	if own > 0 {
 		l.Ways = min(l.Ways, own)
 	}
@@ -58,6 +70,9 @@ func (re *Regexp) setLimits(l Limits, own int) {
 		l.Depth = maxDepth
 	}
 	l.Depth = max(l.Depth, minDepth)
+	if l.Steps <= 0 || l.Steps > MaxSteps {
+		l.Steps = MaxSteps
+	}
 	re.limits = l
 }
 
@@ -70,7 +85,7 @@ func (re *Regexp) machine(a *Allowance) *machine {
 	if m == nil {
 		m = &machine{p: re.program}
 	}
-	m.work, m.depth = MaxSteps, framesPerChoice*re.limits.Depth
+	m.work, m.depth = re.limits.Steps, framesPerChoice*re.limits.Depth
 	if a != nil {
 		m.work = min(m.work, a.left)
 	}

@@ -7,6 +7,7 @@ type frameKind int8
 
 const (
 	frameChoice  frameKind = iota // go on at pc, pos
+	frameHolds                    // ... because a lookaround has come to its end, which is no way back
 	frameGreedy                   // give back one byte: pos down to x, then on at pc
 	frameLazy                     // take one more byte of iLazy pc: x more are allowed
 	frameUndo                     // put x back into register pc
@@ -73,7 +74,7 @@ func (m *machine) find(s string, from int, limit int) bool {
 		if p.begin && at > 0 || p.anchor && at > from {
 			return false
 		}
-		m.next, m.backs = -1, limit
+		m.next, m.backs = -1, limit+linear*len(s)
 		if m.run(at) {
 			return true
 		}
@@ -130,7 +131,7 @@ func (m *machine) span(set *byteSet, pos int, most int32) int {
 
 // run tries to match at one place.
 //
-//nolint:gocyclo,funlen // the instructions of one machine: a table
+//nolint:revive // the instructions of one machine: a table
 func (m *machine) run(start int) bool {
 	p, s := m.p, m.s
 	for i := range m.regs {
@@ -167,7 +168,7 @@ func (m *machine) run(start int) bool {
 				pc = in.a
 				continue
 			case m.can(in.rest, pos):
-				m.push(frameChoice, in.a, pos, 0)
+				m.push(frameKind(in.b), in.a, pos, 0)
 			}
 		case iJump:
 			pc = in.a

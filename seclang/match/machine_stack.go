@@ -77,6 +77,10 @@ func (m *machine) back() (pc int32, pos int) {
 			pc, pos = f.pc, f.pos
 			m.pop()
 			return m.counted(pc), pos
+		case frameHolds:
+			pc, pos = f.pc, f.pos
+			m.pop()
+			return pc, pos
 		case frameGreedy:
 			if pos, ok := m.less(f); ok {
 				return m.counted(f.pc), pos

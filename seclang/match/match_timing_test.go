@@ -125,3 +125,17 @@ func BenchmarkStandard(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkAutomatonBuild makes the states that one value needs, for every pattern of CRS.
+func BenchmarkAutomatonBuild(b *testing.B) {
+	_, res := crsSet(b)
+	v := strings.Repeat(prose, 2) + userAgent
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, re := range res {
+			if re.filter != nil {
+				newDFA(re.re2, nil).match(v)
+			}
+		}
+	}
+}

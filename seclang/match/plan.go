@@ -7,8 +7,12 @@ package match
 // A possessive X*+ differs from X* only when giving back a byte would let the
 // rest match. It cannot when X is one set of bytes and the rest must start with
 // a byte outside it, or when nothing follows at all, or only \z.
+//
+// A group that is called may be followed by anything, so a pattern with calls stays as it is.
 func relax(n *node) bool {
-	return relaxBefore(n, tail{end: true})
+	called := false
+	n.walk(func(x *node) { called = called || x.op == opRecurse })
+	return !called && relaxBefore(n, tail{end: true})
 }
 
 // tail is what is known of everything that follows a node.

@@ -12,7 +12,7 @@ const (
 	iGreedy                  // lo to hi bytes of set; b is the byte that must follow, or -1
 	iLazy                    // ... as few as will do
 	iPossess                 // ... and gives none back
-	iTry                     // goes on here and, if that fails, at a; set, rest: what can start here, and there
+	iTry                     // goes on here and, if that fails, at a; set, rest: what can start here, and there; b: the kind of frame
 	iJump                    // to a
 	iOpen                    // group a begins
 	iClose                   // ... and ends

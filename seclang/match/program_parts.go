@@ -81,7 +81,7 @@ func (a *assembler) lookaround(n *node, no int32) (fix int) {
 	a.look = append(a.look, look{begin: int32(begin)})
 	fix = -1
 	if n.negative || no >= 0 {
-		fix = a.emit(inst{op: iTry, set: -1, rest: -1})
+		fix = a.emit(inst{op: iTry, b: int32(frameHolds), set: -1, rest: -1})
 	}
 	if a.p.verbs && fix >= 0 {
 		a.emit(inst{op: iVerb, a: int32(frameBarrier)})

@@ -70,13 +70,16 @@ func Compile(pattern string, o Options) (*Regexp, error) {
 	}
 	accepts := false
 	n.walk(func(x *node) { accepts = accepts || x.op == opVerb && x.verb == verbAccept })
-	if accepts || calls(n, 0) {
-		// What one part demands, a match may do without; and group 0 must stay whole.
+	if accepts {
+		// A match may end before what the rest of the pattern demands.
 		re.setLimits(o.Limits, p.limit)
 		re.program = assembleProgram(n, re.slots(), re.keep)
 		return re, nil
 	}
-	n, looks := splitGuards(n)
+	var looks []*node
+	if !calls(n, 0) { // group 0 must stay whole
+		n, looks = splitGuards(n)
+	}
 	for _, l := range looks {
 		g := &Regexp{pattern: pattern}
 		g.assemble(&node{op: opConcat, sub: []*node{{op: opBegin}, l.sub[0]}}, o, p.limit)

@@ -31,6 +31,9 @@ func (s *Sensor) serveAdmin() error {
 		return fmt.Errorf("administration socket: %w", err)
 	}
 	ln, err := (&net.ListenConfig{}).Listen(s.alive, "unix", path)
+	if yes, _ := bearable(s.data, err); yes {
+		return fmt.Errorf("administration socket: %w", err)
+	}
 	if err != nil { // paths of sockets have 107 bytes at most; the program works without
 		s.log.Warn("trapline decisions cannot ask this process", "err", err)
 		return nil

@@ -18,9 +18,6 @@ import (
 
 	"github.com/trapline/trapline/collection"
 	"github.com/trapline/trapline/config"
-	"github.com/trapline/trapline/console/control"
-	"github.com/trapline/trapline/console/ingest"
-	"github.com/trapline/trapline/console/store"
 	"github.com/trapline/trapline/decision"
 	"github.com/trapline/trapline/gate"
 	"github.com/trapline/trapline/internal/durable"
@@ -59,9 +56,8 @@ type Sensor struct {
 	settings    atomic.Pointer[settings]
 	collections *collection.Store
 	decisions   *decision.Log
-	store       *store.Store     // nil when there is no own console
-	control     *control.Control // nil when there is no own console
-	ingest      *ingest.Receiver // nil when there is no own console
+	console     *console // nil when there is no own console
+	disk        *disk
 	routes      *routes
 	folds       *folds
 	trap        *trap.Trap
@@ -106,32 +102,28 @@ func open(ctx context.Context, opt Options) (*Sensor, error) {
 }
 
 func (s *Sensor) openRooms(ctx context.Context, conf *config.Config, warnings []config.Warning) error {
-	if err := durable.MkdirAll(s.data, 0o700); err != nil {
-		return fmt.Errorf("data directory (choose another with --data or TrapData): %w", err)
+	s.disk = &disk{log: s.log, now: s.now}
+	if err := s.holdData(); err != nil {
+		return err
 	}
 	var err error
-	if s.held, err = hold(s.data); err != nil {
-		return err
-	}
-	if s.secret, err = openSecret(s.data); err != nil {
-		return err
-	}
+	s.secret = openSecret(s.data, s.disk)
 	if s.collections, err = collection.Open(collection.Config{
-		Dir: filepath.Join(s.data, "collections"), Logger: s.log, Except: s.allowed,
+		Dir: filepath.Join(s.data, "collections"), Detached: true, Logger: s.log, Except: s.allowed,
 	}); err != nil {
 		return err
 	}
+	s.disk.add("tags", filepath.Join(s.data, "collections"), s.collections.Attach, nil)
 	s.spawn("collections", s.collections.Run)
-	if s.decisions, err = decision.Open(decision.Config{Dir: filepath.Join(s.data, "decisions"), Logger: s.log}); err != nil {
+	if s.decisions, err = decision.Open(decision.Config{Dir: filepath.Join(s.data, "decisions"), Detached: true, Logger: s.log}); err != nil {
 		return err
 	}
+	s.disk.add("decisions", filepath.Join(s.data, "decisions"), s.decisions.Attach, nil)
 	s.spawn("decisions", s.decisions.Run)
 	if conf.Trap.Console != "" {
-		if err := s.openConsole(conf.Trap.Store); err != nil {
-			return err
-		}
+		s.openConsole(conf.Trap.Store)
 	}
-	s.routes = &routes{dir: filepath.Join(s.data, "spool"), store: s.store, log: s.log, spawn: s.spawn, open: map[string]*route{}}
+	s.routes = &routes{dir: filepath.Join(s.data, "spool"), console: s.console, disk: s.disk, log: s.log, spawn: s.spawn, open: map[string]*route{}}
 	s.folds = newFolds(s.log, s.now, s.summarize)
 	s.limit(conf)
 	set, err := s.build(ctx, conf, warnings)
@@ -139,9 +131,7 @@ func (s *Sensor) openRooms(ctx context.Context, conf *config.Config, warnings []
 		return err
 	}
 	s.settings.Store(set)
-	if err := s.routes.finish(); err != nil {
-		return err
-	}
+	s.routes.finish()
 	if s.trap, err = trap.New(trap.Config{Host: s.trapHost, Limits: trapLimits(conf.Trap.Limits), Logger: s.log}); err != nil {
 		return err
 	}
@@ -150,6 +140,7 @@ func (s *Sensor) openRooms(ctx context.Context, conf *config.Config, warnings []
 	}
 	s.spawn("records of the real site", s.gate.Run)
 	s.spawn("summaries of floods", s.folds.run)
+	s.spawn("data disk", s.disk.run)
 	return nil
 }
 
@@ -159,15 +150,34 @@ func (s *Sensor) limit(conf *config.Config) {
 	s.folds.limit(conf.Trap.Limits.ClientRecords)
 }
 
+// holdData makes the data directory and takes it for this process. Another trapline on it,
+// or another user's directory, is an error; a disk that cannot be written is not.
+func (s *Sensor) holdData() error {
+	take := func() (err error) {
+		if err := durable.MkdirAll(s.data, 0o700); err != nil {
+			return fmt.Errorf("data directory (choose another with --data or TrapData): %w", err)
+		}
+		s.held, err = hold(s.data)
+		return err
+	}
+	err := take()
+	if err == nil {
+		return nil
+	}
+	if bearable, why := bearable(s.data, err); !bearable {
+		return errors.Join(why, err)
+	}
+	s.disk.add("data directory", s.data, take, nil)
+	return nil
+}
+
 // serve opens the listeners and waits for the end of ctx, a reload, or a failure.
 func (s *Sensor) serve(ctx context.Context) error {
 	report, err := s.listen()
 	if err != nil {
 		return err
 	}
-	if err := s.serveAdmin(); err != nil {
-		return err
-	}
+	s.disk.add("administration socket", filepath.Join(s.data, adminSocket), s.serveAdmin, nil)
 	if err := s.banner(report); err != nil {
 		return err
 	}
@@ -218,7 +228,7 @@ func (s *Sensor) close() error {
 	if s.routes != nil {
 		errs = append(errs, s.routes.close())
 	}
-	for _, c := range []io.Closer{closer(s.gate), closer(s.decisions), closer(s.collections), closer(s.store), closer(s.control), s.held, closer(s.errorLog)} {
+	for _, c := range []io.Closer{closer(s.gate), closer(s.decisions), closer(s.collections), closer(s.console), s.held, closer(s.errorLog)} {
 		if c != nil {
 			errs = append(errs, c.Close())
 		}

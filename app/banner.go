@@ -35,16 +35,8 @@ func (s *Sensor) banner(l listening) error {
 		fmt.Fprintf(&b, "  console  http://%s/\n", l.console)
 	}
 	fmt.Fprintf(&b, "  data     %s\n", s.data)
-	if s.control != nil {
-		password, first, err := s.control.FirstRun()
-		switch {
-		case err != nil:
-			return fmt.Errorf("first login of the console: %w", err)
-		case first:
-			fmt.Fprintf(&b, "  login    admin  %s   (shown this once; only a hash is kept)\n", password)
-		default:
-			fmt.Fprintf(&b, "  login    admin, with the password shown at the first start; forgotten: trapline password\n")
-		}
+	if s.console != nil && s.console.isOpen() {
+		fmt.Fprintf(&b, "  login    %s\n", s.console.login)
 	}
 	if len(l.traps) > 0 && len(l.sites) > 0 {
 		site := "http://" + reachable(l.sites[0])

@@ -21,20 +21,28 @@ func deliver(ctx context.Context, r *spool.Reader, to *store.Store, sensor strin
 	wait := time.Second
 	for {
 		batch, err := nextBatch(ctx, r)
-		if err != nil {
+		switch {
+		case ctx.Err() != nil, errors.Is(err, spool.ErrClosed):
 			return ignoreEnd(ctx, err)
-		}
-		events := make([]store.Event, 0, len(batch))
-		for _, e := range batch {
-			record, faults := audit.ParseNative(e.Bytes)
-			if record.ID == "" {
-				log.Error("record set aside: it cannot be read", "id", e.ID, "fault", firstFault(faults))
-				if err := r.SetAside(e.Seq, firstFault(faults)); err != nil && !errors.Is(err, spool.ErrGivenUp) {
-					return err
-				}
-				continue
+		case err != nil: // the disk: it may come back, and the site must not end with it
+			log.Error("read spool", "destination", ownLabel, "err", err, "retry_in", wait)
+			if !sleep(ctx, wait) {
+				return nil
 			}
-			events = append(events, store.Event{Sensor: sensor, Received: e.Time, Entry: e.Bytes, Record: record})
+			wait = min(2*wait, time.Minute)
+			continue
+		}
+		events, taken, unreadable := readBatch(batch, sensor)
+		for _, u := range unreadable {
+			log.Error("record set aside: it cannot be read", "id", u.ID, "fault", u.fault)
+			err := r.SetAside(u.Seq, u.fault)
+			if err != nil && !errors.Is(err, spool.ErrGivenUp) {
+				log.Error("record cannot be set aside, it is tried again", "id", u.ID, "err", err)
+				_ = r.Release(u.Seq)
+				if !sleep(ctx, wait) {
+					return nil
+				}
+			}
 		}
 		for {
 			if _, err = to.Insert(ctx, events); err == nil {
@@ -47,12 +55,32 @@ func deliver(ctx context.Context, r *spool.Reader, to *store.Store, sensor strin
 			wait = min(2*wait, time.Minute)
 		}
 		wait = time.Second
-		for _, e := range batch {
+		for _, e := range taken {
 			if err := r.Ack(e.Seq); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// unreadable is an entry that is no record.
+type unreadable struct {
+	spool.Entry
+	fault string
+}
+
+// readBatch parses entries; taken are those that became events.
+func readBatch(batch []spool.Entry, sensor string) (events []store.Event, taken []spool.Entry, bad []unreadable) {
+	for _, e := range batch {
+		record, faults := audit.ParseNative(e.Bytes)
+		if record.ID == "" {
+			bad = append(bad, unreadable{e, firstFault(faults)})
+			continue
+		}
+		events = append(events, store.Event{Sensor: sensor, Received: e.Time, Entry: e.Bytes, Record: record})
+		taken = append(taken, e)
+	}
+	return events, taken, bad
 }
 
 // nextBatch waits for one record and takes what else is there.

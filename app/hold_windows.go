@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -24,4 +25,14 @@ func hold(dir string) (io.Closer, error) {
 		return nil, fmt.Errorf("data directory %s: another trapline uses it (%w); stop that one or choose another with --data", dir, err)
 	}
 	return exclusive(h), nil
+}
+
+// bearable says whether the program can work in memory until err passes. why is what to tell otherwise.
+func bearable(_ string, err error) (yes bool, why error) {
+	for _, passes := range []error{windows.ERROR_DISK_FULL, windows.ERROR_WRITE_PROTECT, windows.ERROR_IO_DEVICE} {
+		if errors.Is(err, passes) {
+			return true, nil
+		}
+	}
+	return false, nil
 }

@@ -39,7 +39,7 @@ func (s *Sensor) listen() (listening, error) {
 			l.sites = append(l.sites, address)
 		}
 	}
-	if s.store == nil {
+	if s.console == nil {
 		return l, nil
 	}
 	var err error

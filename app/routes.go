@@ -16,7 +16,6 @@ import (
 	"sync"
 
 	"github.com/trapline/trapline/config"
-	"github.com/trapline/trapline/console/store"
 	"github.com/trapline/trapline/forward"
 	"github.com/trapline/trapline/spool"
 )
@@ -53,10 +52,11 @@ func (r *route) queue(id string, entry []byte) spool.Ticket {
 
 // routes opens each route once and runs it until the program ends.
 type routes struct {
-	dir   string
-	store *store.Store // nil without an own console
-	log   *slog.Logger
-	spawn func(name string, run func(context.Context) error)
+	dir     string
+	console *console // nil without an own console
+	disk    *disk
+	log     *slog.Logger
+	spawn   func(name string, run func(context.Context) error)
 
 	mu    sync.Mutex
 	open  map[string]*route // by name; guarded by mu
@@ -76,7 +76,7 @@ func (rs *routes) limit(bytes int64) {
 // openSpool opens a route's spool. A console that is away for long loses its oldest records
 // when the spool is full; the others, and what comes now, do not suffer from it.
 func (rs *routes) openSpool(name string) (*spool.Spool, error) {
-	return spool.Open(spool.Config{Dir: filepath.Join(rs.dir, name), MaxBytes: rs.bytes, GiveUp: true, Logger: rs.log})
+	return spool.Open(spool.Config{Dir: filepath.Join(rs.dir, name), MaxBytes: rs.bytes, GiveUp: true, Detached: true, Logger: rs.log})
 }
 
 // of returns the route of a host: its own console when there is one, the consoles of
@@ -126,7 +126,7 @@ func mlogcDestination(p config.Pipe) (forward.Destination, error) {
 // openRoute finds or opens the route to the own console and these destinations.
 func (rs *routes) openRoute(to []forward.Destination) (*route, error) {
 	r := &route{}
-	own := rs.store != nil
+	own := rs.console != nil
 	if !own && len(to) == 0 {
 		return r, nil
 	}
@@ -148,9 +148,15 @@ func (rs *routes) openRoute(to []forward.Destination) (*route, error) {
 	if err := rs.start(r, own, to); err != nil {
 		return nil, errors.Join(err, r.spool.Close())
 	}
-	rs.open[r.name] = r
-	rs.spawn("spool "+r.name, r.spool.Run)
+	rs.keep(r)
 	return r, nil
+}
+
+// keep runs a route's spool from now on.
+func (rs *routes) keep(r *route) {
+	rs.open[r.name] = r
+	rs.disk.add("records for consoles", filepath.Join(rs.dir, r.name), r.spool.Attach, func() int64 { return r.spool.Stats().Failed })
+	rs.spawn("spool "+r.name, r.spool.Run)
 }
 
 // start runs those of the route's readers that do not run yet, each at its own
@@ -180,7 +186,12 @@ func (rs *routes) start(r *route, own bool, to []forward.Destination) error {
 		reader.SetLabel(ownLabel)
 		r.own = reader
 		rs.spawn("own console", func(ctx context.Context) error {
-			return deliver(ctx, reader, rs.store, ownSensor, rs.log)
+			select {
+			case <-rs.console.opened:
+				return deliver(ctx, reader, rs.console.store, ownSensor, rs.log)
+			case <-ctx.Done():
+				return nil
+			}
 		})
 	}
 	for _, s := range begin {
@@ -216,10 +227,11 @@ func (rs *routes) run(s *sender) {
 // finish delivers what lies in spools of earlier configurations: a change of the
 // consoles makes another spool, and records that still waited in the old one
 // would wait for ever. Only consoles that the configuration still names get them.
-func (rs *routes) finish() error {
+// What the disk does not let happen waits for the next start.
+func (rs *routes) finish() {
 	dirs, err := os.ReadDir(rs.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("spools of earlier configurations: %w", err)
+		rs.log.Warn("spools of earlier configurations cannot be read", "err", err)
 	}
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -239,10 +251,9 @@ func (rs *routes) finish() error {
 			continue
 		}
 		if err := rs.finishRoute(r, known); err != nil {
-			return errors.Join(err, r.spool.Close())
+			rs.log.Warn("spool of an earlier configuration cannot be finished", "spool", r.name, "err", err)
 		}
 	}
-	return nil
 }
 
 func (rs *routes) finishRoute(r *route, known []forward.Destination) error {
@@ -251,7 +262,7 @@ func (rs *routes) finishRoute(r *route, known []forward.Destination) error {
 	for _, name := range r.spool.Readers() {
 		reader, err := r.spool.Reader(name)
 		if err != nil {
-			return err
+			return errors.Join(err, r.spool.Close())
 		}
 		waiting, _ := reader.Backlog()
 		if waiting == 0 {
@@ -259,7 +270,7 @@ func (rs *routes) finishRoute(r *route, known []forward.Destination) error {
 		}
 		i := slices.IndexFunc(known, func(d forward.Destination) bool { return readerName(d) == name })
 		switch {
-		case name == ownConsole && rs.store != nil:
+		case name == ownConsole && rs.console != nil:
 			own = true
 		case i >= 0:
 			to = append(to, known[i])
@@ -270,8 +281,7 @@ func (rs *routes) finishRoute(r *route, known []forward.Destination) error {
 	if !own && len(to) == 0 {
 		return r.spool.Close()
 	}
-	rs.open[r.name] = r
-	rs.spawn("spool "+r.name, r.spool.Run)
+	rs.keep(r)
 	return rs.start(r, own, to)
 }
 

@@ -19,13 +19,16 @@ func (s *Sensor) status() map[string]any {
 	all := map[string]any{
 		"trap": s.trap.Stats(), "gate": s.gate.Stats(), "collection": s.collections.Stats(), "decision": s.decisions.Stats(),
 		"records per client": s.folds.stats(),
-		"rules": map[string]int64{"LogLinesLost": s.lostLines.Load()},
+		"rules":              map[string]int64{"LogLinesLost": s.lostLines.Load()},
 	}
 	if g := s.settings.Load().guardian; g != nil {
 		all["guardian log"] = guardianStats{Dropped: g.log.Dropped(), Restarts: g.log.Restarts()}
 	}
-	if s.ingest != nil {
-		all["ingest"] = s.ingest.Stats()
+	if failing := s.disk.failing(); len(failing) > 0 {
+		all["data disk cannot be written"] = failing
+	}
+	if s.console != nil && s.console.isOpen() {
+		all["ingest"] = s.console.ingest.Stats()
 	}
 	s.routes.mu.Lock()
 	defer s.routes.mu.Unlock()

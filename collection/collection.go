@@ -64,6 +64,9 @@ type Config struct {
 	// Except names records that are never made nor changed: Apply does nothing for
 	// them. It is called in every Apply, before any lock; nil excepts none.
 	Except func(name, key string) bool
+	// Detached lets Open succeed also when the disk cannot be written: what can be read is there, changes are in
+	// force in memory, their Tickets say the error, and Attach tries again.
+	Detached bool
 	// Step is durable.Config.Step: tests stop the process or fail the disk there.
 	Step func(step durable.Step, path string) error
 }
@@ -127,7 +130,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Dir == "" {
 		return s, nil
 	}
-	log, faults, err := durable.OpenLog(durable.Config{Dir: cfg.Dir, MaxPayload: 4 * MaxRecord, Step: cfg.Step}, s.replay())
+	log, faults, err := durable.OpenLog(durable.Config{Dir: cfg.Dir, MaxPayload: 4 * MaxRecord, Detached: cfg.Detached, Step: cfg.Step}, s.replay())
 	if err != nil {
 		return nil, fmt.Errorf("open collections: %w", err)
 	}
@@ -144,6 +147,18 @@ func Open(cfg Config) (*Store, error) {
 
 // Faults returns the damage that opening the log found, torn end included.
 func (s *Store) Faults() []durable.Fault { return s.faults }
+
+// Attach tries to write to a disk that could not be written before (Config.Detached). When it
+// returns nil the disk has what is in memory; also when it had all along.
+func (s *Store) Attach() error {
+	if s.log == nil {
+		return nil
+	}
+	if err := s.log.Attach(); err != nil || s.log.Failures() <= s.stored.Load() {
+		return err
+	}
+	return s.Compact()
+}
 
 // Close writes what is not yet on disk and closes the log. Nothing may be
 // applied after it; Load goes on to answer from memory.

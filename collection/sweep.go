@@ -168,7 +168,7 @@ func (s *Store) wantsCompaction() bool {
 		return false
 	}
 	st := s.log.Stats()
-	if st.Poisoned {
+	if st.Poisoned || st.Detached {
 		return false
 	}
 	// Changes that the disk did not take are in memory only, until a snapshot has them.

@@ -428,7 +428,7 @@ func (l *Log) Run(ctx context.Context) error {
 		if l.disk == nil {
 			continue
 		}
-		if st := l.disk.Stats(); !st.Poisoned && st.DiskBytes > 2*l.snapshotBytes()+l.cfg.CompactBytes && time.Now().After(noCompaction) {
+		if l.wantsCompaction() && time.Now().After(noCompaction) {
 			if err := l.Compact(); err != nil {
 				l.cfg.Logger.ErrorContext(ctx, "decisions cannot be compacted", "error", err)
 				noCompaction = time.Now().Add(time.Minute)
@@ -440,6 +440,16 @@ func (l *Log) Run(ctx context.Context) error {
 			failing = false
 		}
 	}
+}
+
+// wantsCompaction tells whether the log has grown, or misses changes that the disk did not take.
+func (l *Log) wantsCompaction() bool {
+	st := l.disk.Stats()
+	if st.Poisoned || st.Detached {
+		return false
+	}
+	missed := l.disk.Failures() > l.stored.Load() && l.disk.Pending() == 0
+	return missed || st.DiskBytes > 2*l.snapshotBytes()+l.cfg.CompactBytes
 }
 
 // End takes out of force what is over at now and tells the stream. Run calls it every second.
@@ -466,7 +476,8 @@ func (l *Log) Compact() error {
 	if l.disk == nil {
 		return nil
 	}
-	return l.disk.Compact(func(emit func([]byte) error) error {
+	failures := l.disk.Failures()
+	err := l.disk.Compact(func(emit func([]byte) error) error {
 		l.mu.RLock()
 		cursor := l.cursor
 		state := make([]*Decision, 0, len(l.byID))
@@ -481,4 +492,8 @@ func (l *Log) Compact() error {
 		}
 		return emit((frame{Cursor: cursor, Snapshot: true}).encode())
 	})
+	if err == nil {
+		l.stored.Store(failures)
+	}
+	return err
 }

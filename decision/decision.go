@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/trapline/trapline/internal/durable"
@@ -81,6 +82,9 @@ type Config struct {
 	History int
 	// CompactBytes is how far the log may grow before a snapshot replaces it; 16 MiB when 0.
 	CompactBytes int64
+	// Detached lets Open succeed also when the disk cannot be written: what can be read is in force, Add and Delete
+	// take effect in memory and return the error, and Attach tries again.
+	Detached bool
 	// Step is durable.Config.Step: tests stop the process or fail the disk there.
 	Step func(step durable.Step, path string) error
 }
@@ -106,6 +110,8 @@ type Log struct {
 	expired uint64                  // mu
 	crowded uint64                  // mu; decisions that made room for others
 	refused uint64                  // mu; decisions that found no room
+
+	stored atomic.Uint64 // disk.Failures before the newest snapshot, which made up for them
 }
 
 // key is what makes two decisions the same one.
@@ -133,7 +139,7 @@ func Open(cfg Config) (*Log, error) {
 	if cfg.Dir == "" {
 		return l, nil
 	}
-	disk, faults, err := durable.OpenLog(durable.Config{Dir: cfg.Dir, MaxPayload: maxFrame, Step: cfg.Step}, l.replay)
+	disk, faults, err := durable.OpenLog(durable.Config{Dir: cfg.Dir, MaxPayload: maxFrame, Detached: cfg.Detached, Step: cfg.Step}, l.replay)
 	if err != nil {
 		return nil, fmt.Errorf("open decisions: %w", err)
 	}
@@ -157,6 +163,18 @@ func orDefault(v, d int) int {
 
 // Faults returns the damage that opening the log found.
 func (l *Log) Faults() []durable.Fault { return l.faults }
+
+// Attach tries to write to a disk that could not be written before (Config.Detached). When it
+// returns nil the disk has what is in force; also when it had all along.
+func (l *Log) Attach() error {
+	if l.disk == nil {
+		return nil
+	}
+	if err := l.disk.Attach(); err != nil || l.disk.Failures() <= l.stored.Load() {
+		return err
+	}
+	return l.Compact()
+}
 
 // Close makes everything durable and closes the files. Active and List go on to answer.
 func (l *Log) Close() error {

@@ -70,7 +70,10 @@ func (s *Spool) Reader(name string) (*Reader, error) {
 		r.start = s.log.FirstSeq()
 		// On disk at once: a reader that is known holds its entries back also after a crash.
 		if err := r.write(); err != nil {
-			return nil, fmt.Errorf("reader %s: %w", name, err)
+			if !s.cfg.Detached {
+				return nil, fmt.Errorf("reader %s: %w", name, err)
+			}
+			r.acks++ // the next save tries again
 		}
 		s.readers[name] = r
 	}

@@ -145,8 +145,11 @@ func (r *Reader) path() string { return filepath.Join(r.s.cfg.Dir, "readers", r.
 func (s *Spool) loadReaders() (least uint64, err error) {
 	dir := filepath.Join(s.cfg.Dir, "readers")
 	files, err := os.ReadDir(dir)
-	if err != nil {
+	switch {
+	case err != nil && !s.cfg.Detached:
 		return 0, err
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		s.cfg.Logger.Warn("spool cursors cannot be read: everything there is delivered again", "err", err)
 	}
 	for _, f := range files {
 		path := filepath.Join(dir, f.Name())
@@ -158,7 +161,7 @@ func (s *Spool) loadReaders() (least uint64, err error) {
 			continue
 		}
 		b, err := os.ReadFile(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !s.cfg.Detached {
 			return 0, err
 		}
 		r := newReader(s, f.Name())

@@ -57,6 +57,9 @@ type Config struct {
 	MaxEntry int
 	// MaxSetAside is how many entries each reader may have set aside before the oldest is dropped; 10,000 when 0.
 	MaxSetAside int
+	// Detached lets Open succeed also when the disk cannot be written: what can be read is delivered, Append
+	// returns an error, and Attach tries again.
+	Detached bool
 	// Logger gets damage and errors of background work; slog.Default when nil.
 	Logger *slog.Logger
 	// Now is the clock; time.Now when nil.
@@ -101,10 +104,8 @@ func Open(cfg Config) (*Spool, error) {
 	}
 	s := &Spool{cfg: cfg, readers: make(map[string]*Reader)}
 	s.maxBytes.Store(cfg.MaxBytes)
-	for _, dir := range []string{"readers", "set-aside"} {
-		if err := durable.MkdirAll(filepath.Join(cfg.Dir, dir), 0o700); err != nil {
-			return nil, fmt.Errorf("open spool: %w", err)
-		}
+	if err := s.makeDirs(); err != nil && !cfg.Detached {
+		return nil, fmt.Errorf("open spool: %w", err)
 	}
 	least, err := s.loadReaders()
 	if err != nil {
@@ -112,7 +113,7 @@ func Open(cfg Config) (*Spool, error) {
 	}
 	s.log, s.fault, err = durable.OpenLog(durable.Config{
 		Dir: filepath.Join(cfg.Dir, "log"), SegmentBytes: cfg.SegmentBytes, MaxPayload: cfg.MaxEntry + maxID + 32,
-		MaxBytes: cfg.MaxBytes, FirstSeq: least, TailOnly: true, Step: cfg.Step,
+		MaxBytes: cfg.MaxBytes, FirstSeq: least, TailOnly: true, Detached: cfg.Detached, Step: cfg.Step,
 	}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
@@ -125,6 +126,24 @@ func Open(cfg Config) (*Spool, error) {
 		}
 	}
 	return s, nil
+}
+
+func (s *Spool) makeDirs() error {
+	for _, dir := range []string{"readers", "set-aside"} {
+		if err := durable.MkdirAll(filepath.Join(s.cfg.Dir, dir), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Attach tries to write to a disk that could not be written before (Config.Detached).
+// It returns nil when that works, or has worked all along.
+func (s *Spool) Attach() error {
+	if err := s.makeDirs(); err != nil {
+		return fmt.Errorf("open spool: %w", err)
+	}
+	return s.log.Attach()
 }
 
 func orDefault[T int | int64](v, d T) T {

@@ -48,14 +48,16 @@ func (l *Log) BeginSegment() (uint64, error) {
 	l.io <- struct{}{}
 	defer func() { <-l.io }()
 	l.mu.Lock()
-	b, next, seg, err := l.cur, l.nextSeq, l.segs[len(l.segs)-1], l.err
+	b, next, err := l.cur, l.nextSeq, errors.Join(l.err, l.away)
 	if b != nil {
 		next = b.first
 	}
-	l.mu.Unlock()
 	if err != nil {
+		l.mu.Unlock()
 		return 0, err
 	}
+	seg := l.segs[len(l.segs)-1]
+	l.mu.Unlock()
 	if seg.first == next && seg.size <= int64(len(fileMark)) {
 		return next, nil
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 )
@@ -22,6 +21,8 @@ var (
 	ErrFull = errors.New("log is full")
 	// ErrBehind is returned for a frame while Config.MaxPending bytes wait for a disk that does not keep up.
 	ErrBehind = errors.New("disk does not keep up")
+	// ErrDetached is returned for a frame while the log has no file to write to (Config.Detached).
+	ErrDetached = errors.New("log is detached from its disk")
 	// ErrPoisoned is returned after a failed fsync, until the log is opened again.
 	ErrPoisoned = errors.New("log stopped after a failed sync")
 )
@@ -58,6 +59,10 @@ type Config struct {
 	// TailOnly reads only the end of the log at opening, for a log that is read
 	// with cursors: those meet the damage elsewhere. Snapshots are read all the same.
 	TailOnly bool
+	// Detached lets OpenLog succeed also when the disk cannot be written, or read,
+	// at that moment: what can be read is replayed, every frame is refused with
+	// ErrDetached, and Attach tries again. Another process on the directory is an error all the same.
+	Detached bool
 	// Step, when set, is called before each step on the disk. An error makes the
 	// step fail with it. Tests stop the process there or fill the disk; it is
 	// called with locks held and must not call the Log.
@@ -78,6 +83,10 @@ type Log struct {
 	file  *os.File // io
 	ahead int64    // io; the file has bytes up to here, zeros after the last frame
 	zeros []byte   // io
+	// What opening found to do, which attach does: ends to cut, files that are not needed.
+	cuts     []segment // io
+	unneeded []string  // io
+	unread   bool      // io; a file could not be read: to write on would make its loss final
 
 	mu      sync.Mutex
 	cur     *batch    // mu; frames not yet taken by a writer, nil when none
@@ -88,6 +97,7 @@ type Log struct {
 	segs    []segment // mu; in order, the last is the one being written
 	snap    segment   // mu; newest snapshot, path "" when none
 	err     error     // mu; set once: closed or poisoned
+	away    error     // mu; why the log is detached, nil when it is not
 	stats   Stats     // mu
 
 	failures atomic.Uint64
@@ -97,10 +107,11 @@ type Log struct {
 type Stats struct {
 	Appends, Syncs, WriteErrors uint64
 	Behind                      uint64 // frames refused with ErrBehind
+	Refused                     uint64 // frames refused with ErrDetached
 	Bytes                       uint64 // written, with frame heads
 	Segments                    int
 	DiskBytes                   int64 // of segments and snapshot, with frames on their way
-	Poisoned                    bool
+	Poisoned, Detached          bool
 }
 
 // OpenLog opens or makes the log in cfg.Dir, hands every frame to replay in
@@ -116,22 +127,25 @@ func OpenLog(cfg Config, replay func(seq uint64, payload []byte) error) (*Log, [
 	if replay == nil {
 		replay = func(uint64, []byte) error { return nil }
 	}
-	if err := MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, nil, err
+	l := &Log{cfg: cfg, table: castagnoli(), io: make(chan struct{}, 1), nextSeq: cfg.FirstSeq}
+	err := l.enter()
+	if errors.Is(err, ErrInUse) || err != nil && !cfg.Detached {
+		return nil, nil, errors.Join(err, l.closeFiles())
 	}
-	lock, err := os.OpenFile(filepath.Join(cfg.Dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := lockFile(lock); err != nil {
-		return nil, nil, fmt.Errorf("lock %s: %w", cfg.Dir, errors.Join(err, lock.Close()))
-	}
-	l := &Log{cfg: cfg, table: castagnoli(), lock: lock, io: make(chan struct{}, 1), nextSeq: cfg.FirstSeq}
-	faults, err := l.recover(replay)
+	faults, rerr := l.recover(replay)
+	l.unread = rerr != nil
 	l.measure()
-	if err != nil {
-		return nil, faults, fmt.Errorf("open log %s: %w", cfg.Dir, errors.Join(err, l.closeFiles()))
+	if err = errors.Join(err, rerr); err == nil {
+		err = l.attach()
 	}
+	if err == nil {
+		return l, faults, nil
+	}
+	err = fmt.Errorf("open log %s: %w", cfg.Dir, err)
+	if !cfg.Detached {
+		return nil, faults, errors.Join(err, l.closeFiles())
+	}
+	l.away = err
 	return l, faults, nil
 }
 
@@ -159,6 +173,11 @@ func appendFrame[B []byte | string](l *Log, head []byte, body B) Ticket {
 	defer l.mu.Unlock()
 	if l.err != nil {
 		return Ticket{err: l.err}
+	}
+	if l.away != nil {
+		l.stats.Refused++
+		l.failures.Add(1)
+		return Ticket{err: fmt.Errorf("%w: %w", ErrDetached, l.away)}
 	}
 	if !l.hasRoom(n) {
 		return Ticket{err: ErrFull}
@@ -195,6 +214,7 @@ func (l *Log) Stats() Stats {
 	st.Segments = len(l.segs)
 	st.DiskBytes = l.size
 	st.Poisoned = errors.Is(l.err, ErrPoisoned)
+	st.Detached = l.away != nil
 	return st
 }
 
@@ -214,6 +234,9 @@ func (l *Log) Failures() uint64 { return l.failures.Load() }
 func (l *Log) FirstSeq() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.segs) == 0 {
+		return l.nextSeq
+	}
 	return l.segs[0].first
 }
 
@@ -288,7 +311,10 @@ func (l *Log) closeFiles() error {
 		_ = l.file.Truncate(l.segs[len(l.segs)-1].size) // zeros at the end do no harm
 		err = l.file.Close()
 	}
-	return errors.Join(err, l.lock.Close())
+	if l.lock != nil {
+		err = errors.Join(err, l.lock.Close())
+	}
+	return err
 }
 
 func (l *Log) step(s Step, path string) error {

@@ -3,18 +3,20 @@ package durable
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
+	"syscall"
 )
 
-// recover reads what is on disk, cuts a torn end and begins a new segment. A
-// new process never writes into a file of an older one: what lies beyond the
-// end of such a file after a crash of the machine is not known.
+// recover reads what is on disk, and notes for attach what there is to cut and to remove.
 func (l *Log) recover(replay func(seq uint64, payload []byte) error) ([]Fault, error) {
 	segs, snaps, unneeded, err := listFiles(l.cfg.Dir)
-	if err != nil {
+	missing := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) // it could not be made
+	if err != nil && (!l.cfg.Detached || !missing) {
 		return nil, err
 	}
+	l.synced = l.nextSeq
 	var faults []Fault
 	if n := len(snaps); n > 0 {
 		l.snap = snaps[n-1]
@@ -59,19 +61,15 @@ func (l *Log) recover(replay func(seq uint64, payload []byte) error) ([]Fault, e
 			unneeded = append(unneeded, seg.path)
 		}
 	}
-	f, seg, err := l.createSegment(l.nextSeq)
-	if err != nil {
-		return faults, err
-	}
-	l.file, l.ahead, l.segs, l.synced = f, seg.size, append(l.segs, seg), l.nextSeq
-	return faults, l.removeFiles(unneeded)
+	l.unneeded, l.synced = unneeded, l.nextSeq
+	return faults, nil
 }
 
 // recoverSegment replays one segment. want is the sequence number its first
 // frame should have; next is the one that must follow it. keep is false when
 // nothing is in it.
 func (l *Log) recoverSegment(seg segment, want uint64, replay func(uint64, []byte) error) (faults []Fault, next uint64, keep bool, err error) {
-	f, err := os.OpenFile(seg.path, os.O_RDWR, 0)
+	f, err := os.Open(seg.path)
 	if err != nil {
 		return nil, 0, false, err
 	}
@@ -103,9 +101,7 @@ func (l *Log) recoverSegment(seg segment, want uint64, replay func(uint64, []byt
 		faults = append(faults, Fault{File: seg.path, Offset: c.end, Bytes: c.size - c.end, Torn: true, Text: "end of the file is no whole frame, cut"})
 	}
 	if c.end < c.size {
-		if err := cut(f, c.end); err != nil {
-			return faults, next, keep, err
-		}
+		l.cuts = append(l.cuts, segment{path: seg.path, size: c.end})
 	}
 	seg.size = c.end
 	if keep {
@@ -125,13 +121,6 @@ func mergeGaps(faults, gaps []Fault) []Fault {
 		}
 	}
 	return faults
-}
-
-func cut(f *os.File, end int64) error {
-	if err := f.Truncate(end); err != nil {
-		return fmt.Errorf("cut torn end: %w", err)
-	}
-	return syncData(f)
 }
 
 func gap(path string, at int64, from, to uint64) Fault {

@@ -37,7 +37,19 @@ type ctlTarget struct {
 func (c *ctlState) excludes(r *rule, x *ref) bool {
 	for i := range c.targets {
 		e := &c.targets[i]
-		if e.t.v == x.v && e.rules.has(r.starter.index) && e.t.sel.match(x.key) {
+		// Members of a chain have no id and no tags of their own: they go on to look, in both versions.
+		if e.t.v == x.v && r.starter == r && e.rules.has(r.index) && e.t.sel.match(x.key) {
+			return true
+		}
+	}
+	return false
+}
+
+// excludesCount says whether r does not count v: only all of it can be taken away.
+func (c *ctlState) excludesCount(r *rule, v varID) bool {
+	for i := range c.targets {
+		e := &c.targets[i]
+		if e.t.v == v && r.starter == r && e.rules.has(r.index) && e.t.sel.all() {
 			return true
 		}
 	}

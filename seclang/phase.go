@@ -125,29 +125,34 @@ func (tx *Transaction) evaluate(r *rule) bool {
 	case ruleScript:
 		return tx.runScript(r)
 	}
-	hit := false
+	hit, stale := false, false
 	arg := ""
 	if r.argOf != nil {
 		arg = r.argOf.expand(tx)
 	}
 	for i := range r.targets {
 		t := &r.targets[i]
-		if t.count {
+		if stale {
+			arg, stale = r.argOf.expand(tx), false
+		}
+		if t.count && len(tx.ctl.targets) > 0 && tx.ctl.excludesCount(r, t.v) {
+			continue
+		} else if t.count {
 			n := len(tx.values(t.src)) // exclusions do not change a count
 			x := ref{v: t.v, val: formatInt(int64(n)), counted: t.sel.key, count: true}
-			if tx.try(r, &x, x.val, arg) {
-				hit = true
+			if tx.tryChain(r, &x, arg) { // a count is transformed as well
+				hit, stale = true, r.argOf != nil
 			}
 		} else {
 			for _, x := range tx.values(t.src) {
-				if tx.excluded(r, &x) {
+				if stale { // what a match has set is in force for the value after it
+					arg, stale = r.argOf.expand(tx), false
+				}
+				if tx.excluded(r, &x) || !tx.tryChain(r, &x, arg) {
 					continue
 				}
-				if tx.tryChain(r, &x, arg) {
-					hit = true
-					if tx.stopped() {
-						return true
-					}
+				if hit, stale = true, r.argOf != nil; tx.stopped() {
+					return true
 				}
 			}
 		}
@@ -321,10 +326,11 @@ func (tx *Transaction) decide(r *rule, x ref, text string) {
 // interrupt takes the action of s; it reports whether the transaction is interrupted by it.
 func (tx *Transaction) interrupt(s *rule) bool {
 	if s.disruptive == actAllow {
-		switch s.allow {
-		case "phase":
+		switch {
+		case tx.phase == 5: // there is nothing left to allow
+		case s.allow == "phase", s.allow == "request" && tx.phase > 2: // of the request nothing is left, but the phase ends
 			tx.allowed = allowPhase
-		case "request":
+		case s.allow == "request":
 			tx.allowed = allowRequest
 		default:
 			tx.allowed = allowAll

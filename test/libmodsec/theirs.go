@@ -254,6 +254,10 @@ func readSteps(log string) (steps []Step) {
 					name = collection + ":" + key
 				}
 			}
+			// The selector of a count is shown as it is kept.
+			if base, key, ok := strings.Cut(name, ":regex("); ok && strings.HasSuffix(key, ")") {
+				name = base + ":" + strings.TrimSuffix(key, ")")
+			}
 			steps = append(steps, Step{id, name, f[1]})
 		}
 	}

@@ -85,7 +85,7 @@ func Run(ctx context.Context, opt Options) error {
 
 // open loads the configuration and opens every room, listening to nothing yet.
 func open(ctx context.Context, opt Options) (*Sensor, error) {
-	conf, warnings, err := load(opt)
+	conf, warnings, err := load(ctx, opt)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ type CheckOptions struct {
 // joins every fault of every file, each with file:line, and what would keep Run
 // from starting: certificates, folders of logs.
 func Check(ctx context.Context, out io.Writer, opt CheckOptions) error {
-	conf, warnings, err := config.Load(opt.File, config.Options{Env: opt.Env})
+	conf, warnings, err := loadFile(ctx, opt.File, config.Options{Env: opt.Env})
 	if err != nil {
 		printWarnings(out, warnings)
 		return err

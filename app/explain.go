@@ -39,7 +39,7 @@ type Response struct {
 // and prints, phase by phase, each rule that matched, on what, what it set, and the verdict.
 // Nothing is kept: the collections live in memory.
 func Explain(ctx context.Context, out io.Writer, q Question) (err error) {
-	conf, warnings, err := config.Load(q.File, config.Options{Env: q.Env})
+	conf, warnings, err := loadFile(ctx, q.File, config.Options{Env: q.Env})
 	if err != nil {
 		return err
 	}

@@ -24,13 +24,21 @@ type loaded struct {
 	fetched     []string // what was downloaded, a line each
 }
 
-// load reads the configuration of the options, or the embedded one.
-func load(opt Options) (*config.Config, []config.Warning, error) {
+// load reads the configuration of the options, or the embedded one. The error joins every fault of it, those of its rules included.
+func load(ctx context.Context, opt Options) (*config.Config, []config.Warning, error) {
 	options := config.Options{Env: opt.Env}
 	if opt.Config == "" {
 		return config.Parse(defaultName, []byte(config.Default()), options)
 	}
-	return config.Load(opt.Config, options)
+	return loadFile(ctx, opt.Config, options)
+}
+
+func loadFile(ctx context.Context, file string, options config.Options) (*config.Config, []config.Warning, error) {
+	conf, warnings, err := config.Load(file, options)
+	if err != nil {
+		return nil, warnings, everyFault(ctx, err)
+	}
+	return conf, warnings, nil
 }
 
 // compile compiles the rules of every host, also of those that no port reaches:
@@ -62,7 +70,7 @@ func compile(ctx context.Context, conf *config.Config, warnings []config.Warning
 		// directory the banner names: only files of ModSecurity's need to be told where tags go.
 		l.assumptions = slices.DeleteFunc(l.assumptions, func(a seclang.Assumption) bool { return strings.HasPrefix(a.Directive, "SecDataDir") })
 	}
-	return l, uniqueErrors(errors.Join(errs...))
+	return l, inOrder(errors.Join(errs...))
 }
 
 // usedHosts are the hosts that some port reaches, each once.
@@ -121,7 +129,7 @@ func (c *compiler) shared(h *config.Host) (*seclang.Engine, error) {
 	if c.base == nil {
 		base, err := c.compile(c.main)
 		if err != nil {
-			return nil, err
+			return c.compile(h.Sec) // the faults of the host's own rules are wanted, too
 		}
 		c.base = base
 	}

@@ -15,7 +15,7 @@ func (s *Sensor) reload(ctx context.Context) {
 			s.log.Error("the log goes on in the old file", "err", err)
 		}
 	}
-	conf, warnings, err := load(s.opt)
+	conf, warnings, err := load(ctx, s.opt)
 	if err != nil {
 		s.log.Error("reload refused, the old configuration stays", "err", err)
 		return

@@ -26,8 +26,8 @@ type Options struct {
 	Root string
 }
 
-// Load reads the file at path. The Config is nil when there is an error. The error joins one *seclang.Error
-// per fault, in the order of file and line; warnings come with and without an error.
+// Load reads the file at path. The Config is nil when there is an error. The error is *Faults, and joins one *seclang.Error
+// per fault, in the order of file and line, unless the file cannot be read; warnings come with and without an error.
 func Load(path string, opt Options) (*Config, []Warning, error) {
 	opt = opt.withDefaults()
 	text, err := opt.ReadFile(path)
@@ -58,7 +58,7 @@ func Parse(name string, text []byte, opt Options) (*Config, []Warning, error) {
 	b.build(nodes)
 	slices.SortStableFunc(p.warns, func(a, b Warning) int { return byPlace(a.File, a.Line, b.File, b.Line) })
 	if err := p.err(); err != nil {
-		return nil, p.warns, err
+		return nil, p.warns, &Faults{Errs: err, Read: p.cfg}
 	}
 	return p.cfg, p.warns, nil
 }

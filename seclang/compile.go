@@ -23,7 +23,8 @@ type compiler struct {
 	errs     []*Error
 	warns    []Warning
 	assumed  []Assumption
-	at       Directive // what is being compiled, for error positions
+	at       Directive   // what is being compiled, for error positions
+	faulty   []*ruleText // rules with faults, and starters that stand for them: they are compiled to find more faults
 	warned   map[string]bool
 	fetched  map[string]string // texts of SecRemoteRules, with the file that names them
 
@@ -143,12 +144,12 @@ func (c *compiler) readDirectives() {
 			r, err := parseRule(d)
 			if err != nil {
 				c.fail(err)
-				open = nil
+				open = c.afterFault(open, d, r)
 				continue
 			}
 			faults := len(c.errs)
 			if c.check(r); len(c.errs) > faults {
-				open = nil
+				open = c.afterFault(open, d, r)
 				continue
 			}
 			open = c.addRule(open, r)

@@ -120,6 +120,7 @@ func Compile(cfg Config) (*Engine, error) {
 	c.resolveDefaults()
 	c.checkHash()
 	c.compileRules()
+	c.compileFaulty()
 	c.assumeBodies()
 	c.warnAnswers()
 	c.fail(c.e.openDebugLog())

@@ -58,18 +58,19 @@ func (r *ruleText) id() int {
 	return n
 }
 
+// parseRule reads one rule. With an error, the rule is what could be read of it, nil when that is nothing.
 func parseRule(d Directive) (*ruleText, error) {
 	r := &ruleText{dir: d}
 	var acts string
+	var errs []error
 	switch name := lower(d.Name); name {
 	case "secrule":
 		if len(d.Args) < 2 || len(d.Args) > 3 {
 			return nil, fmt.Errorf("SecRule has %d arguments, expected variables, operator and optionally actions", len(d.Args))
 		}
 		var err error
-		if r.targets, err = parseTargets(d.Args[0]); err != nil {
-			return nil, err
-		}
+		r.targets, err = parseTargets(d.Args[0])
+		errs = append(errs, err)
 		if d.Args[1] == "" {
 			return nil, errors.New(`SecRule with an empty operator, expected one such as "@rx ^abc" or "@unconditionalMatch"`)
 		}
@@ -98,10 +99,8 @@ func parseRule(d Directive) (*ruleText, error) {
 		}
 	}
 	var err error
-	if r.actions, err = parseActions(acts); err != nil {
-		return nil, err
-	}
-	return r, nil
+	r.actions, err = parseActions(acts)
+	return r, errors.Join(append(errs, err)...)
 }
 
 func splitOperator(s string) (neg bool, op, arg string) {

@@ -33,10 +33,11 @@ var rooms = map[string][]string{
 	"spool":            {"internal/durable"},
 	"forward":          {"spool", "audit", "internal/durable"},
 	"console/ingest":   {"audit", "console/store", "console/control"},
-	"console/store":    {"audit"},
-	"console/control":  {"decision"},
+	"console/store":    {"audit", "internal/dbfile"},
+	"console/control":  {"decision", "internal/dbfile"},
 	"console/web":      {"audit", "console/store", "console/control"},
 	"app":              nil, // all but cmd
+	"internal/dbfile":  {},
 	"internal/durable": {},
 	"internal/tools":   {},
 	"test":             nil, // black-box and peer tests may drive every room

@@ -13,14 +13,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
+	"github.com/trapline/trapline/internal/dbfile"
 )
 
 // FileName is the name of the database file inside Config.Dir.
@@ -73,9 +70,6 @@ func Open(cfg Config) (*Control, error) {
 	if cfg.SessionMax <= 0 {
 		cfg.SessionMax = 7 * 24 * time.Hour
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make control folder: %w", err)
-	}
 	c := &Control{cfg: cfg, path: filepath.Join(cfg.Dir, FileName), hashing: make(chan struct{}, 2), learning: make(chan struct{}, 1)}
 	c.limits.init()
 	c.guesses.init()
@@ -86,18 +80,11 @@ func Open(cfg Config) (*Control, error) {
 		return nil, err
 	}
 	c.decoy = decoy
-	q := url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)"}}
-	dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: filepath.ToSlash(c.path)}).EscapedPath(), RawQuery: q.Encode()}
-	// Password hashes lie in it: nobody else on the machine reads it. The engine
-	// gives its -wal and -shm files the same mode.
-	f, err := os.OpenFile(c.path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	// Password hashes lie in it: nobody else on the machine reads it.
+	if err := dbfile.Make(c.path); err != nil {
 		return nil, fmt.Errorf("open control database: %w", err)
 	}
-	if err := f.Close(); err != nil {
-		return nil, fmt.Errorf("open control database: %w", err)
-	}
-	if c.db, err = sql.Open("sqlite", dsn.String()); err != nil {
+	if c.db, err = sql.Open(dbfile.Driver, dbfile.Source(c.path, "busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)")); err != nil {
 		return nil, fmt.Errorf("open control database: %w", err)
 	}
 	c.db.SetMaxOpenConns(4)
@@ -116,7 +103,7 @@ func (c *Control) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(migrate(ctx, conn), conn.Close())
+	return errors.Join(schema().Migrate(ctx, conn), conn.Close())
 }
 
 // Run writes last-seen times and deletes what has expired, until ctx ends.
@@ -189,18 +176,11 @@ func (c *Control) flush(ctx context.Context) error {
 
 // explain adds to an error of the engine what the owner can do about it.
 func (c *Control) explain(err error) error {
-	var e *sqlite.Error
-	if err == nil || !errors.As(err, &e) {
-		return err
-	}
-	switch e.Code() & 0xff {
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return fmt.Errorf("%w: %s: %w; stop the console and restore the file from a backup, or move it away: "+
-			"a new first-run login is printed at the next start and sensors must be added again", ErrCorrupt, c.path, err)
-	case sqlite3.SQLITE_FULL:
-		return fmt.Errorf("%w: the disk of %s is full", err, c.path)
-	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
-		return fmt.Errorf("%w: %s and its folder must be writable by the console's user", err, c.path)
-	}
-	return err
+	return (&dbfile.Advice{
+		Damaged: ErrCorrupt,
+		Repair: func(string) string {
+			return "stop the console and restore the file from a backup, or move it away: " +
+				"a new first-run login is printed at the next start and sensors must be added again"
+		},
+	}).Explain(c.path, err)
 }

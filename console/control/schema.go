@@ -1,10 +1,6 @@
 package control
 
-import (
-	"context"
-	"database/sql"
-	"fmt"
-)
+import "github.com/trapline/trapline/internal/dbfile"
 
 // applicationID marks our files ("TLct").
 const applicationID = 0x544c6374
@@ -45,34 +41,8 @@ CREATE TABLE sensors (
 `}
 }
 
-// migrate brings the database on conn to the present schema in one transaction,
-// within which the version is read: of two processes that open a new file at once one makes the tables.
-func migrate(ctx context.Context, conn *sql.Conn) (err error) {
-	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return err
+func schema() *dbfile.Schema {
+	return &dbfile.Schema{
+		Article: "a", Name: "control database", Application: applicationID, Steps: migrations(), Elsewhere: "move the file away",
 	}
-	defer func() {
-		if err != nil {
-			_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-		}
-	}()
-	var app, version, tables int
-	if err := conn.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id),
-		(SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)`).Scan(&app, &version, &tables); err != nil {
-		return err
-	}
-	if app != applicationID && tables > 0 {
-		return fmt.Errorf("not a control database of Trapline (application id %#x); move the file away", app)
-	}
-	steps := migrations()
-	if version > len(steps) {
-		return fmt.Errorf("control database has schema %d, this program knows up to %d: it was written by a newer Trapline; run that version", version, len(steps))
-	}
-	for v := version; v < len(steps); v++ {
-		if _, err := conn.ExecContext(ctx, fmt.Sprintf("%s; PRAGMA application_id=%d; PRAGMA user_version=%d", steps[v], applicationID, v+1)); err != nil {
-			return fmt.Errorf("upgrade control database to schema %d: %w", v+1, err)
-		}
-	}
-	_, err = conn.ExecContext(ctx, "COMMIT")
-	return err
 }

@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
+	"github.com/trapline/trapline/internal/dbfile"
 )
 
 // ErrCorrupt says that the database file is damaged; the error's text says what to do.
@@ -20,22 +19,15 @@ var ErrNotFound = errors.New("no such event")
 
 // explain adds to an error of the engine what the owner can do about it.
 func explain(path string, err error) error {
-	var e *sqlite.Error
-	if err == nil || !errors.As(err, &e) {
-		return err
-	}
-	switch e.Code() & 0xff {
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return fmt.Errorf("%w: %s: %w; stop the console, then either recover what is readable "+
-			"(sqlite3 %[2]s .recover | sqlite3 %[2]s.new, then rename), or move %[2]s, %[2]s-wal and %[2]s-shm away "+
-			"and start with an empty store: sensors keep what was not acknowledged and `trapline replay` imports audit logs again",
-			ErrCorrupt, path, err)
-	case sqlite3.SQLITE_FULL:
-		return fmt.Errorf("%w: the disk of %s is full; free space or set a smaller age or size in TrapStore", err, path)
-	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
-		return fmt.Errorf("%w: %s and its folder must be writable by the console's user", err, path)
-	}
-	return err
+	return (&dbfile.Advice{
+		Damaged: ErrCorrupt,
+		Repair: func(path string) string {
+			return fmt.Sprintf("stop the console, then either recover what is readable "+
+				"(sqlite3 %[1]s .recover | sqlite3 %[1]s.new, then rename), or move %[1]s, %[1]s-wal and %[1]s-shm away "+
+				"and start with an empty store: sensors keep what was not acknowledged and `trapline replay` imports audit logs again", path)
+		},
+		Full: "; free space or set a smaller age or size in TrapStore",
+	}).Explain(path, err)
 }
 
 // Check reads the whole database and reports the first damage it finds. It

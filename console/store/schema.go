@@ -1,10 +1,6 @@
 package store
 
-import (
-	"context"
-	"database/sql"
-	"fmt"
-)
+import "github.com/trapline/trapline/internal/dbfile"
 
 // applicationID marks our files ("TLev"), so that another program's database is not taken for an event store.
 const applicationID = 0x544c6576
@@ -79,34 +75,9 @@ CREATE TABLE hours (
 `}
 }
 
-// migrate brings the database on conn to the present schema in one transaction,
-// within which the version is read: of two processes that open a new file at once one makes the tables.
-func migrate(ctx context.Context, conn *sql.Conn) (err error) {
-	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return err
+func schema() *dbfile.Schema {
+	return &dbfile.Schema{
+		Article: "an", Name: "event store", Application: applicationID, Steps: migrations(),
+		Elsewhere: "move the file away or give TrapStore another folder",
 	}
-	defer func() {
-		if err != nil {
-			_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-		}
-	}()
-	var app, version, tables int
-	if err := conn.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id),
-		(SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)`).Scan(&app, &version, &tables); err != nil {
-		return err
-	}
-	if app != applicationID && tables > 0 {
-		return fmt.Errorf("not an event store of Trapline (application id %#x); move the file away or give TrapStore another folder", app)
-	}
-	steps := migrations()
-	if version > len(steps) {
-		return fmt.Errorf("event store has schema %d, this program knows up to %d: it was written by a newer Trapline; run that version", version, len(steps))
-	}
-	for v := version; v < len(steps); v++ {
-		if _, err := conn.ExecContext(ctx, fmt.Sprintf("%s; PRAGMA application_id=%d; PRAGMA user_version=%d", steps[v], applicationID, v+1)); err != nil {
-			return fmt.Errorf("upgrade event store to schema %d: %w", v+1, err)
-		}
-	}
-	_, err = conn.ExecContext(ctx, "COMMIT")
-	return err
 }

@@ -14,14 +14,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
-	_ "modernc.org/sqlite" // registers the driver "sqlite"
+
+	"github.com/trapline/trapline/internal/dbfile"
 )
 
 // FileName is the name of the database file inside Config.Dir.
@@ -76,17 +75,10 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Readers <= 0 {
 		cfg.Readers = 4
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make event store folder: %w", err)
-	}
 	s := &Store{cfg: cfg, path: filepath.Join(cfg.Dir, FileName), turn: make(chan struct{}, 1)}
 	s.live.init()
-	// The engine gives its -wal and -shm files the mode of this one: nobody else on the machine reads events.
-	f, err := os.OpenFile(s.path, os.O_CREATE|os.O_RDWR, 0o600)
+	err := dbfile.Make(s.path) // nobody else on the machine reads events
 	if err != nil {
-		return nil, fmt.Errorf("open event store: %w", err)
-	}
-	if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("open event store: %w", err)
 	}
 	if s.encoder, s.decoder, err = newCodec(); err != nil {
@@ -95,7 +87,7 @@ func Open(cfg Config) (*Store, error) {
 	if s.writer, err = openWriter(s.path); err != nil {
 		return nil, explain(s.path, err)
 	}
-	s.readers, err = sql.Open("sqlite", dsn(s.path, "query_only(1)", "cache_size(-32768)"))
+	s.readers, err = sql.Open(dbfile.Driver, dsn(s.path, "query_only(1)", "cache_size(-32768)"))
 	if err != nil {
 		return nil, errors.Join(explain(s.path, err), s.writer.close())
 	}
@@ -161,13 +153,8 @@ func (s *Store) Path() string { return s.path }
 // dsn is the data source name of the database at path. auto_vacuum comes
 // first: it is fixed when the first page is written, and journal_mode writes it.
 func dsn(path string, pragmas ...string) string {
-	q := url.Values{}
-	q.Set("_txlock", "immediate")
-	for _, p := range append([]string{
+	return dbfile.Source(path, append([]string{
 		"busy_timeout(10000)", "auto_vacuum(2)", "journal_mode(WAL)", "synchronous(FULL)",
 		"temp_store(2)", "journal_size_limit(67108864)",
-	}, pragmas...) {
-		q.Add("_pragma", p)
-	}
-	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(), RawQuery: q.Encode()}).String()
+	}, pragmas...)...)
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/trapline/trapline/internal/dbfile"
 )
 
 // writer is the one connection that writes, with its statements. It belongs to whoever holds Store.turn.
@@ -19,7 +21,7 @@ type writer struct {
 }
 
 func openWriter(path string) (*writer, error) {
-	db, err := sql.Open("sqlite", dsn(path, "cache_size(-65536)", "wal_autocheckpoint(4000)"))
+	db, err := sql.Open(dbfile.Driver, dsn(path, "cache_size(-65536)", "wal_autocheckpoint(4000)"))
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +38,7 @@ func openWriter(path string) (*writer, error) {
 }
 
 func (w *writer) prepare(ctx context.Context) error {
-	if err := migrate(ctx, w.conn); err != nil {
+	if err := schema().Migrate(ctx, w.conn); err != nil {
 		return err
 	}
 	for _, p := range []struct {

@@ -126,6 +126,9 @@ func (c *compiler) shared(h *config.Host) (*seclang.Engine, error) {
 	if !inherits {
 		return c.compile(h.Sec)
 	}
+	if !seclang.InheritsRules(own) {
+		return c.compile(append(seclang.WithoutRules(c.main), own...))
+	}
 	if c.base == nil {
 		base, err := c.compile(c.main)
 		if err != nil {

@@ -1,6 +1,9 @@
 package seclang
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // directiveNames are all Sec* directives of mod_security2 2.9 and libmodsecurity 3.
 var directiveNames = []string{
@@ -21,8 +24,11 @@ var directiveNames = []string{
 	"SecStreamInBodyInspection", "SecStreamOutBodyInspection", "SecTmpDir", "SecTmpSaveUploadedFiles",
 	"SecUnicodeCodePage", "SecUnicodeMap", "SecUnicodeMapFile", "SecUploadDir", "SecUploadFileLimit",
 	"SecUploadFileMode", "SecUploadKeepFiles", "SecWebAppId", "SecWriteStateLimit", "SecXmlExternalEntity",
-	"SecRxPreFilter",
+	"SecRequestEncoding", "SecRxPreFilter",
 }
+
+// DirectiveNames returns the names of all Sec* directives that Compile knows.
+func DirectiveNames() []string { return slices.Clone(directiveNames) }
 
 // IsDirective says whether name is a Sec* directive that Compile knows; case does not matter.
 func IsDirective(name string) bool {

@@ -1,6 +1,7 @@
 package seclang
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/trapline/trapline/audit"
@@ -84,12 +85,27 @@ func (tx *Transaction) noteFault(text string) {
 // operatorError keeps what an operator could not do.
 func (tx *Transaction) operatorError(err error) {
 	tx.debugFault(tx.rule, err)
-	if !tx.patternError(err) {
-		tx.operatorNote(err)
+	if tx.patternError(err) {
+		return // mod_security2 calls a limit no failure of the rule, and so a look-up that has no answer
 	}
-	if tx.e.settings.InterceptOnErr && tx.mode == ModeOn && tx.interruption == nil && tx.rule != nil && tx.phase < 5 {
-		tx.interruption = &Interruption{Action: "deny", Status: 500, Phase: tx.phase, RuleID: tx.rule.id}
+	tx.operatorNote(err)
+	if r := tx.rule; r != nil && !lookUp(r.opName) {
+		tx.failed = true
+		tx.noteText(fmt.Sprintf("Rule processing failed (id=%d, msg=%s).", r.id, plainText(r.starter.msg.expand(tx))))
 	}
+}
+
+// lookUp is whether the operator asks a database or the network: without an answer it does not match, and that is all.
+func lookUp(operator string) bool {
+	return strings.EqualFold(operator, "geoLookup") || strings.EqualFold(operator, "rbl") || strings.EqualFold(operator, "gsbLookup")
+}
+
+// ruleFailed is whether the rule that has just run could not be evaluated and SecInterceptOnError is On: mod_security2 then
+// runs no further rule of the phase, and in spite of the name intercepts nothing.
+func (tx *Transaction) ruleFailed() bool {
+	failed := tx.failed
+	tx.failed = false
+	return failed && tx.e.settings.InterceptOnErr
 }
 
 func (tx *Transaction) operatorNote(err error) {

@@ -64,11 +64,11 @@ func (tx *Transaction) walk(rules []*rule) {
 		if !r.always && !tx.full && !tx.mayMatch(r) {
 			continue
 		}
-		if tx.e.settings.RulePerfTime > 0 {
-			if !tx.runTimed(r) {
-				continue
-			}
-		} else if !tx.runChain(r) {
+		hit := tx.e.settings.RulePerfTime > 0 && tx.runTimed(r) || tx.e.settings.RulePerfTime == 0 && tx.runChain(r)
+		if tx.failed && tx.ruleFailed() {
+			return
+		}
+		if !hit {
 			continue
 		}
 		if tx.mode == ModeOff || tx.interruption != nil && tx.phase != 5 || tx.allowed == allowAll && tx.phase != 5 ||

@@ -192,6 +192,9 @@ func (tx *Transaction) AddRequestHeader(name, value string) {
 }
 
 func parseCookies(dst []field, s string, set *Settings) []field {
+	if set.CookieFormat == 1 {
+		return parseCookiesV1(dst, s)
+	}
 	sep := set.CookieV0Separator
 	for s != "" && len(dst) < maxCookies {
 		var one string
@@ -205,12 +208,6 @@ func parseCookies(dst []field, s string, set *Settings) []field {
 			continue
 		}
 		name, value, _ := strings.Cut(one, "=")
-		if set.CookieFormat == 1 {
-			if strings.HasPrefix(name, "$") {
-				continue // attributes of version 1: $Path, $Version
-			}
-			value = strings.Trim(value, `"`)
-		}
 		dst = append(dst, field{trimControls(name), trimControls(value)})
 	}
 	return dst

@@ -43,7 +43,6 @@ type Settings struct {
 	AuditLogType        string // "Serial", "Concurrent" or "HTTPS"
 	AuditLogFormat      string // "Native" or "JSON"
 	AuditLogParts       string
-	AuditLogPrefix      string
 	AuditLogStorageDir  string
 	// AuditLogRelevantStatus is nil when the directive is absent.
 	AuditLogRelevantStatus *regexp.Regexp

@@ -19,7 +19,9 @@ var ignored = map[string]string{
 	"seccachetransformations":  "", // results are always shared by value; the directive never changes an outcome
 	"secrxprefilter":           "", // the literal scan is always on and exact
 	"seccollectiongcfrequency": "", // the store sweeps by itself
-	"secruleinheritance":       "",
+	"secruleinheritance":       "", // whoever puts a host's text together asks InheritsRules
+	"secauditlogprefix":        "no ModSecurity of the series 2.9 and 3.0 knows this name either",
+	"secrequestencoding":       "character sets are not converted; t:utf8toUnicode and t:urlDecodeUni do so for a rule",
 }
 
 // setting applies a directive that is not a rule. known is false when it is not a setting at all.
@@ -165,8 +167,6 @@ func (s *Settings) auditSetter(name string) (setFunc, bool) {
 			s.AuditLogParts = p
 			return err
 		}, true
-	case "secauditlogprefix":
-		return textTo(&s.AuditLogPrefix), true
 	case "secauditlogstoragedir":
 		return textTo(&s.AuditLogStorageDir), true
 	case "secauditlogdirmode":

@@ -88,6 +88,7 @@ type Transaction struct {
 	verdicts        []verdict
 	watch           watch
 	serverErrors    []string
+	failed          bool // an operator of the rule being run could not do its work
 }
 
 type allowState uint8

@@ -156,6 +156,9 @@ func (tx *Transaction) eachOfBody(s *source, yield func(key, val string)) {
 			}
 		}
 	case vFilesTmpContent:
+		if !tx.e.settings.TmpSaveUploads {
+			break // SecTmpSaveUploadedFiles Off; without it they are kept, as in version 3
+		}
 		for i := range p.Files {
 			yield(p.Files[i].Field, tx.fileContent(&p.Files[i]))
 		}

@@ -80,6 +80,9 @@ func TestAccept(t *testing.T) {
 			}
 		}
 		fmt.Fprintf(&got, "%s\n", f.Name)
+		if strings.Contains(f.Name, "@validateDTD") || strings.Contains(f.Name, "@validateSchema") {
+			warnings = nil // they depend on the build tag libxml2
+		}
 		if err != nil {
 			fmt.Fprintf(&got, "\terror %s\n", strings.ReplaceAll(clip(err.Error()), "\n", "\n\terror "))
 		}

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the programs that the full test run compares with, where it may; says loudly what it could not get.
 set -u
-packages="gcc g++ pkg-config libmodsecurity-dev apache2 libapache2-mod-security2 modsecurity-crs nginx libnginx-mod-http-modsecurity nmap sqlmap curl wrk chromium openssl apache2-utils pcre2-utils ssdeep iproute2 netcat-openbsd"
+packages="gcc g++ pkg-config libmodsecurity-dev libxml2-dev apache2 libapache2-mod-security2 modsecurity-crs nginx libnginx-mod-http-modsecurity nmap sqlmap curl wrk chromium openssl apache2-utils pcre2-utils ssdeep iproute2 netcat-openbsd"
 missing=
 for p in $packages; do
   dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"

@@ -64,6 +64,7 @@ func (s *Sensor) build(ctx context.Context, conf *config.Config, warnings []conf
 		}
 		set.hosts[c] = h
 	}
+	s.sweepTempFiles(set)
 	return set, nil
 }
 

@@ -1,6 +1,7 @@
 package seclang
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trapline/trapline/collection"
+	"github.com/trapline/trapline/seclang/body"
 	"github.com/trapline/trapline/seclang/match"
 	"github.com/trapline/trapline/seclang/transform"
 )
@@ -106,7 +108,8 @@ type Engine struct {
 	randomKey string // of SecHashKey rand
 	hashPages bool   // some method names links of pages, and what it takes to change pages is on
 
-	pool *sync.Pool // of transactions
+	pool *sync.Pool      // of transactions
+	temp *body.TempFiles // of uploads
 }
 
 // Compile turns directives into an Engine. Its error joins one *Error for each fault, with what was found and expected.
@@ -190,6 +193,12 @@ func (e *Engine) ForHoneytrap() *Engine {
 	d.honeytrap = true
 	d.pool = &sync.Pool{}
 	return &d
+}
+
+// SweepTempFiles removes from SecTmpDir the uploads that processes of this user left there when they were killed, and
+// returns how many. Files of living processes and of other programs stay. It is meant for the start of a server.
+func (e *Engine) SweepTempFiles() (removed int, err error) {
+	return body.SweepTempFiles(cmp.Or(e.settings.TmpDir, os.TempDir()))
 }
 
 func defaultReadFile(path string) ([]byte, error) { return os.ReadFile(path) }

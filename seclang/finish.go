@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/trapline/trapline/collection"
+	"github.com/trapline/trapline/seclang/body"
 )
 
 // finish builds what all rules share: the literal scan, the groups of values, the pools.
@@ -42,6 +43,7 @@ func (c *compiler) finish() *Engine {
 	e.randomKey = randomKey(c.cfg.Secret)
 	e.learnSettings()
 	e.pool = &sync.Pool{}
+	e.temp = body.NewTempFiles()
 	blank, err := collection.Open(collection.Config{Shards: 1})
 	if err != nil {
 		panic("seclang: a store in memory does not open: " + err.Error())

@@ -116,7 +116,7 @@ func (tx *Transaction) bodyConfig() body.Config {
 	c := body.Config{
 		ContentType: tx.request.contentType(), Separator: s.ArgumentSeparator, ArgumentsLimit: max(1, s.ArgumentsLimit-len(tx.request.argsGet)),
 		JSONDepth: s.RequestBodyJSONDepthLimit, NoFilesLimit: s.RequestBodyNoFilesLimit,
-		UploadFileLimit: s.UploadFileLimit, TmpDir: s.TmpDir, UploadDir: s.UploadDir, FileMode: s.UploadFileMode,
+		UploadFileLimit: s.UploadFileLimit, TmpDir: s.TmpDir, UploadDir: s.UploadDir, Temp: tx.e.temp, FileMode: s.UploadFileMode,
 		KeepFiles: s.UploadKeepFiles != "Off", Extract: tx.e.extractFiles, MemoryLimit: s.RequestBodyInMemoryLimit, ID: tx.id,
 		Fake: strings.ContainsAny(tx.auditParts, "I"), Cut: tx.request.limited,
 	}

@@ -7,7 +7,7 @@
 // for an attacker: they keep what was parsed before an error, stop at limits,
 // never panic, and where a back end might read a body in another way than we
 // do they raise a flag or an error instead of guessing. Uploads may be spooled
-// to files; a crash leaves these in the temporary directory.
+// to files; a crash leaves these in the temporary directory, for SweepTempFiles.
 package body
 
 import (
@@ -56,7 +56,8 @@ type Config struct {
 
 	UploadFileLimit int         // SecUploadFileLimit, 100: files over it are not written to disk
 	TmpDir          string      // SecTmpDir, the system's
-	UploadDir       string      // SecUploadDir; with KeepFiles files are written there
+	UploadDir       string      // SecUploadDir: where files that are kept go, "" for TmpDir
+	Temp            *TempFiles  // makes the files in TmpDir; nil: they cannot be swept after a crash
 	FileMode        os.FileMode // SecUploadFileMode, 0600
 	KeepFiles       bool        // SecUploadKeepFiles On or RelevantOnly
 	Extract         bool        // some rule reads uploaded files by name
@@ -123,7 +124,8 @@ type Result struct {
 	// XML is the document of the XML processor, nil for the others and when it is malformed from its first byte.
 	XML *XML
 
-	kept bool
+	kept      bool
+	uploadDir string
 }
 
 // Known reports whether a processor of that name exists; the case does not matter.

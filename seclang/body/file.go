@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 )
 
 // File is one uploaded file.
@@ -69,7 +68,7 @@ func (s *fileStore) write(o *openFile, p string) error {
 	return nil
 }
 
-// spill moves an upload to a file of its own. mkstemp's rule holds: the name
+// spill moves an upload to a file of its own in SecTmpDir. mkstemp's rule holds: the name
 // cannot be guessed, and the file is not there before.
 func (s *fileStore) spill(o *openFile, wanted bool) error {
 	if s.files >= s.c.UploadFileLimit {
@@ -77,11 +76,7 @@ func (s *fileStore) spill(o *openFile, wanted bool) error {
 		o.dropped = true
 		return nil
 	}
-	dir := s.c.TmpDir
-	if s.c.KeepFiles && s.c.UploadDir != "" {
-		dir = s.c.UploadDir
-	}
-	f, err := os.CreateTemp(dir, time.Now().Format("20060102-150405")+"-"+safeName(s.c.ID)+"-file-*")
+	f, err := s.c.Temp.create(s.c.TmpDir, s.c.ID)
 	if err != nil {
 		return fmt.Errorf("failed to create file: %w", err)
 	}
@@ -122,15 +117,23 @@ func safeName(id string) string {
 	return string(b[:min(len(b), 64)])
 }
 
-// Keep leaves the uploaded files where they are (SecUploadKeepFiles); empty ones are removed all the same.
+// Keep has Close move the uploaded files to SecUploadDir instead of removing them (SecUploadKeepFiles); empty ones go all the same.
 func (r *Result) Keep() { r.kept = true }
 
-// Close removes the files that were made for uploads, unless Keep was called.
+// Close removes the files that were made for uploads, or moves them where they stay.
 func (r *Result) Close() error {
 	var errs []error
 	for i := range r.Files {
 		f := &r.Files[i]
-		if f.Path == "" || r.kept && f.Size > 0 {
+		if f.Path == "" {
+			continue
+		}
+		if r.kept && f.Size > 0 {
+			path, err := keepFile(f.Path, r.uploadDir)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("keep upload %s: %w", f.Name, err))
+			}
+			f.Path = path
 			continue
 		}
 		if err := os.Remove(f.Path); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -61,7 +61,7 @@ type part struct {
 // NewMultipart returns a parser for a body with the Content-Type of c.
 func NewMultipart(c Config) *Multipart {
 	c.fill()
-	m := &Multipart{c: c, lineStart: true, r: &Result{Processor: "MULTIPART"}}
+	m := &Multipart{c: c, lineStart: true, r: &Result{Processor: "MULTIPART", uploadDir: c.UploadDir}}
 	m.store.c = &m.c
 	boundary, problem := m.flags.parseBoundary(c.ContentType)
 	if problem != "" {

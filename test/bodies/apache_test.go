@@ -61,3 +61,10 @@ func writeFile(t testing.TB, name, text string) {
 		t.Fatal(err)
 	}
 }
+
+// httpClient keeps no connection when the test has ended.
+func httpClient(t testing.TB) *http.Client {
+	transport := &http.Transport{DisableKeepAlives: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}

@@ -101,6 +101,9 @@ func escaped(raw []byte) bool {
 
 // escapeAttr makes a link fit for any kind of attribute value, quoted or not. It holds no blanks, quotation marks or angle brackets.
 func escapeAttr(b []byte) []byte {
+	if bytes.IndexByte(b, '&') < 0 && bytes.IndexByte(b, '\'') < 0 {
+		return b
+	}
 	b = bytes.ReplaceAll(b, []byte{'&'}, []byte("&amp;"))
 	return bytes.ReplaceAll(b, []byte{'\''}, []byte("&#39;"))
 }

@@ -209,6 +209,16 @@ func escape(dst []byte, s, also string) []byte {
 	return dst
 }
 
+// escaping is escape for a string, which most often stays as it is.
+func escaping(s, also string) string {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(also, c) >= 0 {
+			return string(escape(make([]byte, 0, len(s)+16), s, also))
+		}
+	}
+	return s
+}
+
 // Percent-encode sets of the WHATWG URL standard, without what stands for itself in the part at hand.
 const (
 	inPath  = "\"<>`{}^"

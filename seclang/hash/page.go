@@ -11,9 +11,9 @@ import (
 	"golang.org/x/net/html"
 )
 
-// maxWork bounds what one answer may cost: the bytes of all addresses that are looked at. A client chooses the length of the page's
-// own path, and every relative link begins with it.
-const maxWork = 32 << 20
+// maxWork bounds what one answer may cost beyond its own size: the bytes of all addresses that are looked at. A client chooses
+// the length of the page's own path, and every relative link begins with it.
+const maxWork = 16 << 20
 
 // Signer signs the links of one answer.
 type Signer struct {
@@ -95,7 +95,7 @@ func (s *Signer) Header(value string) (string, bool) {
 		return value, false
 	}
 	l, ok := parse(value, startAt(s.Page))
-	if !ok || !s.fits(&l) || l.signed(s.Param) {
+	if !ok || l.signed(s.Param) {
 		return value, false
 	}
 	if l.hashed = l.canonical(); !s.Wants(Location, value) && !s.Wants(Location, l.shown()) {
@@ -166,8 +166,11 @@ func (s *Signer) base(href string, page start) start {
 
 // sign is the attribute's new value, ready for the page.
 func (s *Signer) sign(k Kind, value string, raw []byte, from start) ([]byte, bool) {
+	if !s.fits(len(value) + len(from.path)) {
+		return nil, false
+	}
 	l, ok := parse(value, from)
-	if !ok || !s.fits(&l) || l.signed(s.Param) {
+	if !ok || l.signed(s.Param) {
 		return nil, false
 	}
 	if !ascii(value) {
@@ -179,13 +182,13 @@ func (s *Signer) sign(k Kind, value string, raw []byte, from start) ([]byte, boo
 	if !s.Wants(k, l.shown()) {
 		return nil, false
 	}
-	return escapeAttr(s.append(nil, &l)), true
+	return escapeAttr(s.append(make([]byte, 0, len(l.written)+len(l.query)+len(l.fragment)+len(s.Param)+64), &l)), true
 }
 
-// fits counts the work that a link makes.
-func (s *Signer) fits(l *link) bool {
-	s.work += len(l.written) + len(l.path) + len(l.query) + 64
-	return s.work <= maxWork
+// fits counts the work that a link of n bytes makes.
+func (s *Signer) fits(n int) bool {
+	s.work += n + 64
+	return s.work <= maxWork+8*len(s.text.page)
 }
 
 // signed says that the link carries the parameter already.
@@ -206,17 +209,15 @@ func (l *link) signed(param string) bool {
 
 // shown is the link as methods see it.
 func (l *link) shown() string {
-	b := append([]byte(l.origin), '/')
-	b = append(b, l.hashed...)
-	return string(append(b, l.fragment...))
+	return l.origin + "/" + l.hashed + l.fragment
 }
 
 func (l *link) canonical() string {
-	b := escape(nil, l.path, inPath)
+	path := strings.TrimPrefix(normalise(escaping(l.path, inPath)), "/")
 	if l.hasQuery {
-		b = escape(append(b, '?'), l.query, inQuery)
+		return path + "?" + escaping(l.query, inQuery)
 	}
-	return canonical(string(b))
+	return path
 }
 
 // append writes the signed link: as it was written, with the parameter before the fragment, which no browser sends.

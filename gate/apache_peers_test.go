@@ -239,7 +239,12 @@ func sameLogs(t *testing.T, dir string, ports, skip []int) {
 
 func serveSame(t *testing.T, cfg *config.Config, port int) {
 	t.Helper()
-	g, err := New(Config{Sites: Sites{Config: cfg, Site: func(h *config.Host) Site { return Site{Host: h} }}, Logger: slog.New(slog.DiscardHandler)})
+	serveSites(t, Sites{Config: cfg, Site: func(h *config.Host) Site { return Site{Host: h} }}, port)
+}
+
+func serveSites(t *testing.T, sites Sites, port int) {
+	t.Helper()
+	g, err := New(Config{Sites: sites, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,6 +63,9 @@ func (c *compiler) compileOperator(r *rule) {
 	if name == "inspectfile" && arg != "" {
 		arg = c.path(arg)
 	}
+	if name == "rsub" {
+		r.targets = c.streams(r.targets)
+	}
 	op, err := operator.New(r.opName, arg, c.envFor(r))
 	if err != nil {
 		if !operator.Known(r.opName) {
@@ -107,6 +110,19 @@ func (c *compiler) compileOperator(r *rule) {
 	}
 	r.bit = bit
 	r.always = false
+}
+
+// streams are the targets that @rsub can change: asked of another it matches never, as in mod_security2.
+func (c *compiler) streams(all []target) []target {
+	var kept []target
+	for _, t := range all {
+		if (t.v == vStreamInputBody || t.v == vStreamOutputBody) && !t.count {
+			kept = append(kept, t)
+		} else {
+			c.warn(fmt.Sprintf("@rsub on %s never matches: expected STREAM_INPUT_BODY or STREAM_OUTPUT_BODY", t.v))
+		}
+	}
+	return kept
 }
 
 func atNames() []string {

@@ -28,16 +28,16 @@ type HashSettings struct {
 type HashMethod struct {
 	Kind    hash.Kind
 	Pattern string
-	match   func(link string) bool
+	match   func(link string, a *match.Allowance) bool
 }
 
 func (h *HashSettings) named(k hash.Kind) bool {
 	return slices.ContainsFunc(h.Methods, func(m HashMethod) bool { return m.Kind == k })
 }
 
-func (h *HashSettings) wants(k hash.Kind, link string) bool {
+func (h *HashSettings) wants(k hash.Kind, link string, a *match.Allowance) bool {
 	for i := range h.Methods {
-		if h.Methods[i].Kind == k && h.Methods[i].match(link) {
+		if h.Methods[i].Kind == k && h.Methods[i].match(link, a) {
 			return true
 		}
 	}
@@ -84,13 +84,13 @@ func (h *HashSettings) addMethod(phrases bool, args []string) error {
 	m := HashMethod{Kind: kind, Pattern: args[1]}
 	if phrases {
 		p := match.NewPhrases(strings.Fields(args[1]))
-		m.match = func(link string) bool { _, _, ok := p.Find(link); return ok }
+		m.match = func(link string, _ *match.Allowance) bool { _, _, ok := p.Find(link); return ok }
 	} else {
 		re, err := match.Compile(args[1], match.Options{})
 		if err != nil {
 			return err
 		}
-		m.match = func(link string) bool { ok, err := re.MatchString(link); return ok && err == nil }
+		m.match = func(link string, a *match.Allowance) bool { ok, err := re.Within(a).MatchString(link); return ok && err == nil }
 	}
 	h.Methods = append(slices.Clone(h.Methods), m)
 	return nil
@@ -171,7 +171,8 @@ func (tx *Transaction) hashSecret() []byte {
 
 func (tx *Transaction) signer() *hash.Signer {
 	h := &tx.e.settings.Hash
-	s := &hash.Signer{Key: tx.hashSecret(), Param: h.Param, Page: tx.request.uri, Wants: h.wants}
+	s := &hash.Signer{Key: tx.hashSecret(), Param: h.Param, Page: tx.request.uri}
+	s.Wants = func(k hash.Kind, link string) bool { return h.wants(k, link, tx.result.Allowance) }
 	for k := range s.Named {
 		s.Named[k] = h.named(hash.Kind(k))
 	}

@@ -36,7 +36,9 @@ func (tx *Transaction) bodyScalar(v varID) (string, bool) {
 		if q.rewritten {
 			return q.stream, true
 		}
-		return tx.bodyText(), true
+		// A request without a body has no stream, one with a body of no bytes has.
+		text := tx.bodyText()
+		return text, text != "" || q.header("Content-Length") != "" || q.header("Transfer-Encoding") != ""
 	case vFullRequest:
 		return tx.fullRequest(), true
 	case vFullRequestLength:

@@ -150,8 +150,14 @@ func newRsub(arg string, env Env) (Operator, error) {
 		return nil, fmt.Errorf("%q: %s", arg, expected)
 	}
 	parts := splitEscaped(arg[2:], arg[1])
-	if len(parts) != 3 {
+	switch len(parts) {
+	case 1:
 		return nil, fmt.Errorf("%q: %s", arg, expected)
+	case 2:
+		if parts[1] == "" {
+			return nil, fmt.Errorf("%q: %s", arg, expected)
+		}
+		parts = append(parts, "") // mod_security2 misses no last delimiter
 	}
 	o := &rsub{pattern: parts[0]}
 	options := env.Match
@@ -169,8 +175,12 @@ func newRsub(arg string, env Env) (Operator, error) {
 		}
 	}
 	if parts[1] != "" {
-		// Only |hex| is decoded here: \1 to \9 must stay for the groups.
-		o.replace = hexParts(parts[1])
+		// mod_security2 wants the backslash of a group written twice (four times in a file); one will do here.
+		text, err := pmContent(parts[1])
+		if err != nil {
+			text = hexParts(parts[1])
+		}
+		o.replace = text
 	}
 	if o.pattern == "" {
 		return nil, errors.New("the regex is empty: " + expected)
@@ -208,6 +218,7 @@ func splitEscaped(s string, delim byte) []string {
 	return append(parts, b.String())
 }
 
+// Match matches every body, as in mod_security2, with something to replace in it or not. The engine asks it of bodies alone.
 func (o *rsub) Match(in, _ string, m *Result) bool {
 	re, replace := o.re, o.replace
 	if m.Expand != nil {
@@ -222,11 +233,10 @@ func (o *rsub) Match(in, _ string, m *Result) bool {
 		return false
 	}
 	var n int
-	m.Output, n, m.Err = re.Within(m.Allowance).Replace(in, replace)
-	if n == 0 {
+	if m.Output, n, m.Err = re.Within(m.Allowance).Replace(in, replace); m.Err != nil {
 		return false
 	}
-	m.Replaced = true
+	m.Replaced = n > 0
 	if m.Explain {
 		m.Text = "Operator rsub succeeded."
 	}

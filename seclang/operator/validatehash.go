@@ -29,7 +29,7 @@ func (o *validateHash) Match(in, arg string, m *Result) bool {
 		}
 	}
 	var ok bool
-	if ok, m.Err = re.MatchString(in); !ok || m.Signed == nil {
+	if ok, m.Err = re.Within(m.Allowance).MatchString(in); !ok || m.Signed == nil {
 		return false
 	}
 	v := m.Signed(in)

@@ -21,6 +21,7 @@ import (
 	"github.com/trapline/trapline/decision"
 	"github.com/trapline/trapline/gate"
 	"github.com/trapline/trapline/internal/durable"
+	"github.com/trapline/trapline/seclang/connlimit"
 	"github.com/trapline/trapline/trap"
 )
 
@@ -62,6 +63,7 @@ type Sensor struct {
 	folds       *folds
 	trap        *trap.Trap
 	gate        *gate.Gate
+	connections *connlimit.Counter // of sites and traps together, as mod_security2 counts
 	listeners   listeners
 	lastTrap    atomic.Pointer[trap.Host] // the one that answered last
 	now         func() time.Time
@@ -131,11 +133,13 @@ func (s *Sensor) openRooms(ctx context.Context, conf *config.Config, warnings []
 		return err
 	}
 	s.settings.Store(set)
+	s.connections = connlimit.New(s.log, nil)
+	s.connections.SetLimits(set.connections)
 	s.routes.finish()
-	if s.trap, err = trap.New(trap.Config{Host: s.trapHost, Limits: trapLimits(conf.Trap.Limits), Logger: s.log}); err != nil {
+	if s.trap, err = trap.New(trap.Config{Host: s.trapHost, Limits: trapLimits(conf.Trap.Limits), Logger: s.log, Connections: s.connections}); err != nil {
 		return err
 	}
-	if s.gate, err = gate.New(gate.Config{Sites: set.sites(), Logger: s.log}); err != nil {
+	if s.gate, err = gate.New(gate.Config{Sites: set.sites(), Logger: s.log, Connections: s.connections}); err != nil {
 		return err
 	}
 	s.spawn("records of the real site", s.gate.Run)

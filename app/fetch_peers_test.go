@@ -22,6 +22,7 @@ import (
 	"testing"
 
 	"github.com/trapline/trapline/config"
+	"github.com/trapline/trapline/seclang"
 	"github.com/trapline/trapline/test/peertest"
 )
 

@@ -10,6 +10,7 @@ import (
 	"github.com/trapline/trapline/collection"
 	"github.com/trapline/trapline/config"
 	"github.com/trapline/trapline/seclang"
+	"github.com/trapline/trapline/seclang/connlimit"
 )
 
 // defaultName stands for the embedded configuration in messages.
@@ -22,6 +23,7 @@ type loaded struct {
 	warnings    []seclang.Warning
 	assumptions []seclang.Assumption
 	fetched     []string // what was downloaded, a line each
+	connections connlimit.Limits
 }
 
 // load reads the configuration of the options, or the embedded one. The error joins every fault of it, those of its rules included.
@@ -63,6 +65,12 @@ func compile(ctx context.Context, conf *config.Config, warnings []config.Warning
 		l.assumptions = append(l.assumptions, engine.Assumptions()...)
 	}
 	errs = append(errs, checkGuardian(conf))
+	if errors.Join(errs...) == nil { // or what is wrong with a line would be said twice
+		limits, warns, err := seclang.ConnLimits(serverText(conf), nil)
+		l.connections = limits
+		l.warnings = append(l.warnings, warns...)
+		errs = append(errs, err)
+	}
 	l.fetched = remote.notes()
 	l.warnings, l.assumptions = unique(l.warnings), unique(l.assumptions)
 	if len(conf.Trap.Decisions) > 0 || conf.Trap.Data != "" {
@@ -71,6 +79,20 @@ func compile(ctx context.Context, conf *config.Config, warnings []config.Warning
 		l.assumptions = slices.DeleteFunc(l.assumptions, func(a seclang.Assumption) bool { return strings.HasPrefix(a.Directive, "SecDataDir") })
 	}
 	return l, inOrder(errors.Join(errs...))
+}
+
+// serverText is what the main server and its hosts say, each line once, in order: for directives that hold for the whole
+// server wherever they stand.
+func serverText(conf *config.Config) []seclang.Directive {
+	all := slices.Clone(conf.Main.Sec)
+	for _, h := range conf.Hosts {
+		own, inherits := ownDirectives(conf.Main.Sec, h.Sec)
+		if !inherits {
+			own = h.Sec
+		}
+		all = append(all, own...)
+	}
+	return all
 }
 
 // usedHosts are the hosts that some port reaches, each once.

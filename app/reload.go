@@ -33,6 +33,7 @@ func (s *Sensor) reload(ctx context.Context) {
 		s.log.Warn("configuration", "warning", w.String())
 	}
 	old := s.settings.Swap(next)
+	s.connections.SetLimits(next.connections)
 	s.limit(next.conf)
 	s.relisten(old.conf.Ports(), next.conf.Ports())
 	if old.conf.Trap.Console != next.conf.Trap.Console {

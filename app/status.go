@@ -24,6 +24,7 @@ func (s *Sensor) status() map[string]any {
 	if g := s.settings.Load().guardian; g != nil {
 		all["guardian log"] = guardianStats{Dropped: g.log.Dropped(), Restarts: g.log.Restarts()}
 	}
+	all["connections"] = s.connections.Stats()
 	if failing := s.disk.failing(); len(failing) > 0 {
 		all["data disk cannot be written"] = failing
 	}

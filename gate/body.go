@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/trapline/trapline/seclang"
+	"github.com/trapline/trapline/seclang/connlimit"
 )
 
 // requestBody keeps a request's body: the first bytes in memory, what is above the limit in a file.
@@ -99,12 +100,16 @@ type patient struct {
 	control *http.ResponseController
 	timeout time.Duration
 	failed  atomic.Pointer[error] // why the client's body did not come whole
+	place   *connlimit.Conn       // of the connection, nil for HTTP/2: its frames say when a body ends
 }
 
 func (p *patient) Read(b []byte) (int, error) {
 	_ = p.control.SetReadDeadline(time.Now().Add(p.timeout))
 	n, err := p.ReadCloser.Read(b)
 	if err != nil {
+		if p.place != nil {
+			p.place.Received()
+		}
 		// net/http goes on reading, to notice when the client leaves: an old deadline would look like that.
 		_ = p.control.SetReadDeadline(time.Time{})
 		if !errors.Is(err, io.EOF) {
@@ -145,6 +150,9 @@ func (x *exchange) readBody() (ok bool) {
 	hasBody := r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0
 	if hasBody {
 		x.patient = &patient{ReadCloser: r.Body, control: http.NewResponseController(x.w), timeout: x.site.ioTimeout}
+		if x.conn.rec != nil {
+			x.patient.place = &x.conn.place
+		}
 		r.Body = x.patient
 	}
 	if x.tx == nil {

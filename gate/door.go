@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/trapline/trapline/audit"
+	"github.com/trapline/trapline/seclang/connlimit"
 	"github.com/trapline/trapline/wire"
 )
 
@@ -111,6 +112,9 @@ func (d *door) admit(raw net.Conn) {
 	c.client = c.peer
 	t := d.gate.table.Load()
 	tlsConfig, proxied := t.tlsFor(c.local), t.speaksProxy(c.local, c.peer)
+	if !proxied && !d.count(c) {
+		return
+	}
 	if tlsConfig == nil && !proxied {
 		d.plain(c)
 		return
@@ -120,19 +124,19 @@ func (d *door) admit(raw net.Conn) {
 	limited := !proxied && proxyKind(&t.config.HostFor(c.local, "").RemoteIP, c.peer.Addr()) == stranger
 	if limited && !d.enter(peer) {
 		d.gate.stats.tlsErrors.Add(1)
-		_ = raw.Close()
+		_ = c.raw.Close()
 		return
 	}
 	select {
 	case d.slots <- struct{}{}:
 	case <-d.done:
-		_ = raw.Close()
+		_ = c.raw.Close()
 		return
 	}
 	go func() {
 		defer func() {
 			if d.gate.contained("connection", recover()) {
-				_ = raw.Close()
+				_ = c.raw.Close()
 			}
 			<-d.slots
 			if limited {
@@ -142,7 +146,8 @@ func (d *door) admit(raw net.Conn) {
 		switch {
 		case proxied && !d.introduce(c):
 			d.gate.stats.proxyErrors.Add(1)
-			_ = raw.Close()
+			_ = c.raw.Close()
+		case proxied && !d.count(c):
 		case tlsConfig == nil:
 			d.plain(c)
 		default:
@@ -237,6 +242,9 @@ func (d *door) handshake(c *conn, cfg *tls.Config) {
 	c.tls = tlsOf(hello.bytes, state)
 	hello.bytes = nil
 	if state.NegotiatedProtocol == "h2" {
+		if counted, ok := c.raw.(*counted); ok {
+			counted.frames = true
+		}
 		// net/http hands a *tls.Conn to serveHTTP2; connContext finds c through NetConn.
 		d.hand(secure)
 		return
@@ -306,6 +314,7 @@ type conn struct {
 	tls         *audit.TLS
 	peer, local netip.AddrPort
 	client      netip.AddrPort // the peer, or whom a named proxy introduced
+	place       connlimit.Conn // among the client's connections
 
 	// current is the exchange under way, nil between requests. net/http calls handler, connState and Write for one
 	// request after the other, so it needs no lock.
@@ -410,12 +419,15 @@ func (g *Gate) connState(nc net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateIdle:
 		c.finish()
+		c.rest()
 	case http.StateClosed:
+		c.place.Close()
 		c.finish()
 		for _, seen := range c.rec.Unclaimed() {
 			g.malformed(c, seen, nil, http.StatusRequestTimeout)
 		}
 	case http.StateHijacked:
+		c.place.Close() // what follows is no request any more
 		c.rec.Stop()
 	case http.StateNew, http.StateActive:
 	}

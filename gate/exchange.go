@@ -119,6 +119,7 @@ func (c *conn) begin(x *exchange) {
 	c.current, c.collect, c.answer = x, true, c.answer[:0]
 	c.served++
 	x.raw, _ = c.rec.Take(x.r.Method, x.r.RequestURI)
+	c.received(x.r.ContentLength != 0)
 	if x.r.ContentLength != 0 {
 		// net/http reads what an answer left of the body and would wait for it for ever.
 		_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(x.site.ioTimeout))
@@ -253,7 +254,11 @@ func (x *exchange) drop(status int) {
 	if x.conn.rec == nil {
 		panic(http.ErrAbortHandler) // HTTP/2: resets the stream
 	}
-	if tcp, ok := x.conn.raw.(*net.TCPConn); ok {
+	raw := x.conn.raw
+	if k, ok := raw.(*counted); ok {
+		raw = k.Conn
+	}
+	if tcp, ok := raw.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}
 	_ = x.conn.raw.Close()

@@ -27,6 +27,7 @@ import (
 	"github.com/trapline/trapline/collection"
 	"github.com/trapline/trapline/config"
 	"github.com/trapline/trapline/seclang"
+	"github.com/trapline/trapline/seclang/connlimit"
 )
 
 // Site is one virtual host of the real site.
@@ -61,6 +62,9 @@ type Config struct {
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// TempDir is for request bodies above SecRequestBodyInMemoryLimit; "" is os.TempDir, SecTmpDir goes first.
 	TempDir string
+	// Connections counts the connections of each client and limits them (SecConnEngine); nil: nobody does. It may be
+	// shared with other listeners.
+	Connections *connlimit.Counter
 	// MaxPause bounds the action pause [10 s].
 	MaxPause time.Duration
 }

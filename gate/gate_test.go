@@ -26,6 +26,7 @@ import (
 	"github.com/trapline/trapline/collection"
 	"github.com/trapline/trapline/config"
 	"github.com/trapline/trapline/seclang"
+	"github.com/trapline/trapline/seclang/connlimit"
 )
 
 // bench is a gate on real sockets, with the records it made.
@@ -44,6 +45,12 @@ const rules = "SecRuleEngine On\nSecDefaultAction \"phase:1,log,auditlog,deny,st
 
 // start runs a gate for a configuration text in which PORT stands for the port to listen on and UPSTREAM for an address.
 func start(tb testing.TB, text string, handler http.Handler) *bench {
+	tb.Helper()
+	return startLimited(tb, nil, text, handler)
+}
+
+// startLimited is start with a counter of connections.
+func startLimited(tb testing.TB, connections *connlimit.Counter, text string, handler http.Handler) *bench {
 	tb.Helper()
 	b := &bench{tb: tb}
 	if handler != nil {
@@ -64,7 +71,7 @@ func start(tb testing.TB, text string, handler http.Handler) *bench {
 	if b.store, err = collection.Open(collection.Config{}); err != nil {
 		tb.Fatal(err)
 	}
-	b.gate, err = New(Config{Sites: b.sites(text), Logger: slog.New(slog.DiscardHandler), Certificate: selfSigned(tb), TempDir: tb.TempDir()})
+	b.gate, err = New(Config{Sites: b.sites(text), Logger: slog.New(slog.DiscardHandler), Certificate: selfSigned(tb), TempDir: tb.TempDir(), Connections: connections})
 	if err != nil {
 		tb.Fatal(err)
 	}

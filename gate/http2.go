@@ -3,7 +3,7 @@ package gate
 import (
 	"context"
 	"crypto/tls"
-	"encoding/binary"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -38,6 +38,9 @@ func (g *Gate) serveHTTP2(server *http.Server) error {
 		}
 		c := connOf(tc)
 		seen := newH2Conn(tc)
+		if g.cfg.Connections != nil {
+			seen.streams.place = &c.place
+		}
 		c.h2 = seen
 		h2.ServeConn(seen, opts) //nolint:staticcheck // as above
 		for _, raw := range seen.unclaimed() {
@@ -74,12 +77,14 @@ type h2Conn struct {
 	refused []h2Head
 	held    int   // bytes of both
 	left    int64 // heads given up for maxHeldHeads
+	streams h2Streams
 }
 
 type h2Frame struct {
 	length int
 	kind   http2.FrameType
 	flags  http2.Flags
+	stream uint32
 }
 
 // h2Head is a request head as its fields came.
@@ -99,11 +104,36 @@ func newH2Conn(tc *tls.Conn) *h2Conn {
 // Read reads and looks.
 func (c *h2Conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if n > 0 {
-		c.mu.Lock()
-		c.observe(p[:n])
-		c.mu.Unlock()
+	if n > 0 && !c.look(p[:n]) {
+		_ = c.Close()
+		return 0, io.EOF
 	}
+	return n, err
+}
+
+// look is false when the bytes begin a request of a client that has too many connections: they are then forgotten.
+func (c *h2Conn) look(p []byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.observe(p)
+	if c.streams.settle(c.lost || c.skip > 0 || c.need > 0 || len(c.block) > 0) {
+		return true
+	}
+	c.lose()
+	c.waiting = nil
+	return false
+}
+
+// Write writes, and sees which answers are complete.
+func (c *h2Conn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if c.streams.place == nil {
+		return n, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.streams.sent(p[:n])
+	c.streams.settle(c.lost || c.skip > 0 || c.need > 0 || len(c.block) > 0)
 	return n, err
 }
 
@@ -113,6 +143,9 @@ func (c *h2Conn) observe(p []byte) {
 			n := min(c.skip, len(p))
 			c.skip -= n
 			p = p[n:]
+			if c.skip == 0 {
+				c.streams.dataEnded()
+			}
 			continue
 		}
 		if c.need == 0 {
@@ -135,7 +168,8 @@ func (c *h2Conn) observe(p []byte) {
 }
 
 func (c *h2Conn) frameHeader(b []byte) {
-	c.frame = h2Frame{length: int(binary.BigEndian.Uint32(b) >> 8), kind: http2.FrameType(b[3]), flags: http2.Flags(b[4])}
+	c.frame = parseFrameHead(b)
+	c.streams.arrived(c.frame)
 	isHead := c.frame.kind == http2.FrameHeaders || c.frame.kind == http2.FrameContinuation
 	switch {
 	case !isHead:
@@ -177,6 +211,7 @@ func (c *h2Conn) headers(b []byte) {
 	if !c.frame.flags.Has(http2.FlagHeadersEndHeaders) {
 		return
 	}
+	c.streams.headEnded()
 	c.head, c.size = h2Head{}, 0
 	_, err := c.decoder.Write(c.block)
 	if err == nil {

@@ -96,9 +96,9 @@ type Settings struct {
 	GeoLookupDB   string
 	HTTPBlKey     string
 
-	ConnEngine                           EngineMode
-	ConnReadStateLimit, WriteStateLimit  int
-	ConnReadSuspicious, WriteStateSuspic string
+	// The limits of connections hold for a whole server: ConnLimits reads them, with their lists.
+	ConnEngine                              EngineMode
+	ConnReadStateLimit, ConnWriteStateLimit int
 
 	// Origin tells where a directive was last set, by its lower-case name.
 	Origin map[string]Directive

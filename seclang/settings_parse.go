@@ -43,6 +43,19 @@ func (s *Settings) setting(d Directive) (known bool, warn string, err error) {
 		s.note(name, d)
 		return true, "", nil
 	}
+	if isReadLimit(name) || isWriteLimit(name) {
+		n, _, _, err := parseStateLimit(d, nil)
+		if err != nil {
+			return true, "", fmt.Errorf("%s: %w", d.Name, err)
+		}
+		if isReadLimit(name) {
+			s.ConnReadStateLimit = n
+		} else {
+			s.ConnWriteStateLimit = n
+		}
+		s.note(name, d)
+		return true, "", nil
+	}
 	set, ok := s.setter(name)
 	if !ok {
 		return false, "", nil
@@ -65,8 +78,6 @@ func (s *Settings) setting(d Directive) (known bool, warn string, err error) {
 // idle is what to say about a directive that is known and does nothing here with this value.
 func (s *Settings) idle(name string, d Directive) string {
 	switch {
-	case strings.HasSuffix(name, "statelimit"), name == "secconnengine" && s.ConnEngine != ModeOff:
-		return d.Name + " has no effect: connections are limited per client by the server itself"
 	case name == "secstatusengine" && s.StatusEngine:
 		return d.Name + " has no effect: nobody receives what it reported any more (since April 2022, says modsecurity.conf-recommended)"
 	case name == "secxmlexternalentity" && s.XMLExternalEntity:
@@ -323,22 +334,8 @@ func (s *Settings) otherSetter(name string) (setFunc, bool) {
 		return textTo(&s.GeoLookupDB), true
 	case "sechttpblkey":
 		return textTo(&s.HTTPBlKey), true
-	case "secconnreadstatelimit", "secreadstatelimit":
-		return stateLimit(&s.ConnReadStateLimit, &s.ConnReadSuspicious), true
-	case "secwritestatelimit", "secconnwritestatelimit":
-		return stateLimit(&s.WriteStateLimit, &s.WriteStateSuspic), true
 	}
 	return nil, false
-}
-
-func stateLimit(n *int, suspicious *string) setFunc {
-	return func(a string, all []string) error {
-		if err := intTo(n)(a, nil); err != nil {
-			return err
-		}
-		*suspicious = strings.Join(all[1:], " ")
-		return nil
-	}
 }
 
 func parseMode(a string, audit bool) (EngineMode, error) {

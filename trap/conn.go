@@ -14,6 +14,7 @@ import (
 	"github.com/trapline/trapline/audit"
 	"github.com/trapline/trapline/collection"
 	"github.com/trapline/trapline/seclang"
+	"github.com/trapline/trapline/seclang/connlimit"
 )
 
 // touch is a connection as the rules see it: who, where, when.
@@ -48,6 +49,7 @@ const (
 	cutForNew       // it waited longest and made room
 	cutFull         // there was no room for it
 	cutShutdown     // the trap closes
+	cutLimit        // its client has more connections than SecConnReadStateLimit or SecConnWriteStateLimit allows
 )
 
 func (k cut) String() string {
@@ -58,6 +60,8 @@ func (k cut) String() string {
 		return "over the limit of connections"
 	case cutShutdown:
 		return "trap stopped"
+	case cutLimit:
+		return "over the limit of connections in one state"
 	}
 	return ""
 }
@@ -78,6 +82,7 @@ type conn struct {
 	// helloBytes is the ClientHello, until a request has come through its handshake.
 	helloBytes []byte
 	place      place // owned by clients
+	counted    connlimit.Conn
 	cut        atomic.Uint32
 
 	mu       sync.Mutex // makes a cut and the deadline that goes with it one step
@@ -95,7 +100,7 @@ type conn struct {
 func (c *conn) run(ctx context.Context) {
 	defer c.end(ctx)
 	c.rw = c.nc
-	if c.cutReason() == cutFull {
+	if why := c.cutReason(); why == cutFull || why == cutLimit {
 		c.trap.count.cutAtOnce.Add(1)
 		_ = c.nc.Close()
 		c.bare(ctx)
@@ -118,6 +123,7 @@ func (c *conn) end(ctx context.Context) {
 		c.salvage(ctx)
 	}
 	c.closeNotify()
+	c.counted.Close()
 	_ = c.nc.Close()
 	c.trap.clients.leave(c)
 	c.trap.live.Add(-1)
@@ -161,7 +167,19 @@ func (c *conn) await(until time.Time) bool {
 	c.between(false)
 	c.hasFirst = true
 	c.begun = now()
-	return true
+	return c.admitted()
+}
+
+// admitted is false when the next request begins and its client has too many connections: this one is closed. What the
+// client has done is tagged and recorded already.
+func (c *conn) admitted() bool {
+	if c.counted.Begin() {
+		return true
+	}
+	c.trap.count.cutAtOnce.Add(1)
+	c.cut.Store(uint32(cutLimit))
+	_ = c.nc.Close()
+	return false
 }
 
 // Read yields the byte that await took, then the connection.

@@ -17,6 +17,7 @@ import (
 	"github.com/trapline/trapline/audit"
 	"github.com/trapline/trapline/collection"
 	"github.com/trapline/trapline/seclang"
+	"github.com/trapline/trapline/seclang/connlimit"
 )
 
 // articleRules are the rules of the article as it prints them, but for the port.
@@ -52,6 +53,7 @@ type options struct {
 	host       func(h *Host) func(netip.AddrPort, string) *Host // instead of one host for all
 	wrap       func(net.Listener) net.Listener
 	collection collection.Config
+	counter    *connlimit.Counter
 }
 
 func open(t testing.TB, opt options) *station {
@@ -91,7 +93,7 @@ func open(t testing.TB, opt options) *station {
 	}
 	s.trap, err = New(Config{
 		Host:   hosts,
-		Limits: opt.limits, Logger: slog.New(slog.NewTextHandler(logWriter{t}, nil)),
+		Limits: opt.limits, Logger: slog.New(slog.NewTextHandler(logWriter{t}, nil)), Connections: opt.counter,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/trapline/trapline/seclang/connlimit"
 	"github.com/trapline/trapline/wire"
 )
 
@@ -47,6 +48,7 @@ func (c *conn) http1(ctx context.Context, x *exchange) bool {
 		status = c.late(x, err)
 		x.body(nil, 0)
 	case head.Framing.HasBody() && head.Method != http.MethodConnect:
+		c.counted.Set(connlimit.Reading | connlimit.Writing)
 		var bodyStatus int
 		bodyStatus, faults, err = c.readBody(x, head)
 		if status == 0 {
@@ -60,6 +62,7 @@ func (c *conn) http1(ctx context.Context, x *exchange) bool {
 	x.noteFaults(head.Faults)
 	x.noteFaults(faults)
 	alive := t.clients.work(c)
+	c.counted.Set(connlimit.Writing)
 	c.helloBytes = nil
 
 	f := frame{

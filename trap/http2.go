@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/trapline/trapline/seclang/connlimit"
 )
 
 const (
@@ -94,6 +96,7 @@ func (h *h2) serve(ctx context.Context) http2.ErrCode {
 	for {
 		for len(h.ready) > 0 {
 			st := h.ready[0]
+			h.c.counted.Set(connlimit.Writing)
 			h.ready = h.ready[1:]
 			if !h.request(ctx, st) {
 				return http2.ErrCodeNo
@@ -119,6 +122,7 @@ func (h *h2) read() (http2.ErrCode, bool) {
 	if c.trap.closing.Load() && len(h.streams) == 0 {
 		return http2.ErrCodeNo, false
 	}
+	h.rest()
 	c.readBy(h.deadline())
 	f, err := h.fr.ReadFrame()
 	c.between(false)
@@ -143,6 +147,9 @@ func (h *h2) read() (http2.ErrCode, bool) {
 	default:
 		return http2.ErrCodeNo, false
 	}
+	if _, begins := f.(*http2.HeadersFrame); begins && !c.admitted() {
+		return http2.ErrCodeNo, false
+	}
 	if h.control++; h.control > h2MaxFrames {
 		return http2.ErrCodeEnhanceYourCalm, false
 	}
@@ -153,6 +160,16 @@ func (h *h2) read() (http2.ErrCode, bool) {
 		return http2.ErrCodeEnhanceYourCalm, false
 	}
 	return 0, true
+}
+
+// rest counts what the connection does while it waits for a frame. It counts once, however many its requests are: it
+// reads until the first is there and while one is incomplete.
+func (h *h2) rest() {
+	state := connlimit.Idle
+	if len(h.streams) > 0 || h.served == 0 {
+		state = connlimit.Reading
+	}
+	h.c.counted.Set(state)
 }
 
 // deadline is when the client must have gone on.

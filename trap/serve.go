@@ -146,6 +146,18 @@ func (t *Trap) welcome(nc net.Conn) (c *conn) {
 		return nil
 	}
 	c = &conn{trap: t, nc: nc, touch: tc}
+	t.seat(c)
+	t.live.Add(1)
+	t.conns.Add(1)
+	return c
+}
+
+// seat gives a new connection its place, or marks it to be cut.
+func (t *Trap) seat(c *conn) {
+	if t.cfg.Connections != nil && !c.counted.Open(t.cfg.Connections, c.peer.Addr()) {
+		c.cut.Store(uint32(cutLimit)) // no other connection has to make room for it
+		return
+	}
 	victim, how := t.clients.admit(c)
 	if victim != nil {
 		t.count.cutForNew.Add(1)
@@ -153,12 +165,9 @@ func (t *Trap) welcome(nc net.Conn) (c *conn) {
 	}
 	if how != admitted {
 		c.cut.Store(uint32(cutFull))
-	} else {
-		t.clients.wait(c)
+		return
 	}
-	t.live.Add(1)
-	t.conns.Add(1)
-	return c
+	t.clients.wait(c)
 }
 
 // panicked counts and logs a panic; the connection that caused it ends, the port does not.

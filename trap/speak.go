@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 
+	"github.com/trapline/trapline/seclang/connlimit"
 	"github.com/trapline/trapline/wire"
 )
 
@@ -54,6 +55,7 @@ func (c *conn) speak(ctx context.Context) {
 			x.br.Reset(c)
 		} else if keep {
 			c.begun = now() // pipelined: it is here already
+			c.counted.Set(connlimit.Reading)
 		} else {
 			c.leftover(ctx, x)
 			c.linger(x)
@@ -65,6 +67,7 @@ func (c *conn) speak(ctx context.Context) {
 
 // next waits for the next request of a connection that stays open.
 func (c *conn) next(ctx context.Context) bool {
+	c.counted.Set(connlimit.Idle)
 	c.trap.clients.wait(c)
 	if c.await(now().Add(c.trap.limits.KeepAlive)) {
 		return true

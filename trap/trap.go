@@ -27,6 +27,7 @@ import (
 	"github.com/trapline/trapline/audit"
 	"github.com/trapline/trapline/collection"
 	"github.com/trapline/trapline/seclang"
+	"github.com/trapline/trapline/seclang/connlimit"
 )
 
 // ErrClosed is returned by Serve after Shutdown; it wraps net.ErrClosed.
@@ -75,6 +76,9 @@ type Config struct {
 	// Limits; zero fields mean the defaults.
 	Limits Limits
 	Logger *slog.Logger
+	// Connections counts the connections of each client and limits them (SecConnEngine); nil: nobody does. It may be
+	// shared with other listeners. One over a limit is a touch as any other, and closed when it is recorded.
+	Connections *connlimit.Counter
 	// Certificate answers TLS clients; nil: a self-signed certificate made by New.
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 }

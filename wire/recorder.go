@@ -140,6 +140,13 @@ func (r *Recorder) Unclaimed() []Seen {
 	return out
 }
 
+// Partial says whether bytes of a request have come that no handler has taken.
+func (r *Recorder) Partial() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.follow.head) > 0 || len(r.waiting) > 0
+}
+
 // Stop ends the observation: after a hijack the bytes are no longer requests.
 // Heads not yet taken stay available to Take.
 func (r *Recorder) Stop() {

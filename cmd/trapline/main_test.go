@@ -61,7 +61,9 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"edit":       cmdEdit,
 			"get":        cmdGet,
+			"hold":       cmdHold,
 			"listen":     cmdListen,
+			"refused":    cmdRefused,
 			"reload":     cmdReload,
 			"rules":      cmdRules,
 			"send":       cmdSend,

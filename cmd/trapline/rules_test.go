@@ -3,11 +3,14 @@ package main
 import (
 	"encoding/pem"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -73,5 +76,39 @@ func cmdReload(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	for _, cmd := range ts.BackgroundCmds() {
 		ts.Check(cmd.Process.Signal(syscall.SIGHUP))
+	}
+}
+
+// cmdHold opens connections that send bytes (Go escapes) and stay open until the script ends: hold PORT NUMBER BYTES.
+func cmdHold(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: hold PORT NUMBER BYTES")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	payload, err := strconv.Unquote(`"` + args[2] + `"`)
+	ts.Check(err)
+	for range n {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+args[0])
+		ts.Check(err)
+		ts.Defer(func() { _ = conn.Close() })
+		_, err = io.WriteString(conn, payload)
+		ts.Check(err)
+	}
+}
+
+// cmdRefused asks for a page and wants the connection closed without an answer: refused PORT.
+func cmdRefused(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: refused PORT")
+	}
+	conn, err := net.Dial("tcp", "127.0.0.1:"+args[0])
+	ts.Check(err)
+	defer conn.Close()
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	n, err := conn.Read(make([]byte, 1))
+	if n > 0 || os.IsTimeout(err) {
+		ts.Fatalf("the connection is not refused: %d bytes, %v", n, err)
 	}
 }

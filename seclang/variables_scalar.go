@@ -166,7 +166,7 @@ func (tx *Transaction) clockScalar(v varID) (string, bool) {
 	t := tx.began
 	switch v {
 	case vDuration:
-		return strconv.FormatInt(max(tx.e.now().Sub(tx.began).Milliseconds(), 0), 10), true
+		return strconv.FormatInt(max(tx.e.now().Sub(tx.began).Microseconds(), 0), 10), true // as version 2.9 does; version 3 counts in seconds
 	case vTime:
 		return t.Format("15:04:05"), true
 	case vTimeDay:

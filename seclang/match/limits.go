@@ -33,7 +33,7 @@ const (
 	minWays = 100
 	// linear is how many ways back each byte of a value allows besides: work that only
 	// grows with the value is no danger, and most of it PCRE's JIT does not count.
-	linear = 4
+	linear = 16
 
 	// framesPerChoice is how many frames a choice and what it undoes take.
 	framesPerChoice = 8
@@ -42,8 +42,8 @@ const (
 	// maxDepth bounds the stack to 20 MiB.
 	maxDepth = 100_000
 
-	// MaxSteps is how many steps one match may take, whatever the limits: 0.1 s or less.
-	MaxSteps = 10_000_000
+	// MaxSteps is how many steps one match may take, whatever the limits: 0.2 s or less.
+	MaxSteps = 20_000_000
 )
 
 // Allowance is what the patterns of one transaction may still spend on

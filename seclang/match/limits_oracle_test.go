@@ -15,7 +15,7 @@ import (
 func TestLimitsAgainstPCRE2(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	var patterns []string
-	for range 4000 {
+	for range 1000 {
 		m := &patternMaker{r: r}
 		patterns = append(patterns, m.alternatives(3))
 	}
@@ -25,7 +25,7 @@ func TestLimitsAgainstPCRE2(t *testing.T) {
 		"ab ab abc cba ABC 111", "../../etc/passwd", "the quick brown fox jumps over the lazy dog, twice: the quick brown fox", strings.Repeat("ab c1", 60), "(a(b)c(d))", "{\"a\":[1,2,{\"b\":null}]}",
 		strings.Repeat("lorem ipsum, dolor sit amet; ", 70), strings.Repeat("a", 1500), strings.Repeat("<b x='1'>b</b> ", 100), strings.Repeat("0a1b", 400) + "!",
 	}
-	for _, limit := range []int{1, 2, 10, 100, 1000} {
+	for _, limit := range []int{1, 100, 1000} {
 		matched, gaveUp, theirs, early := 0, 0, 0, 0
 		answers := runPCRELimited(t, patterns, subjects, limit)
 		for i, p := range patterns {
@@ -48,12 +48,12 @@ func TestLimitsAgainstPCRE2(t *testing.T) {
 					// A pattern that calls itself without taking a byte: PCRE2 knows from literals that there is no match.
 					if err != nil && !errors.Is(err, ErrRecursion) {
 						if early++; limit >= 1000 {
-							t.Errorf("limit %d: %q on %q: %v, PCRE2 says no", limit, p, s, err)
+							t.Errorf("limit %d: %q on %.60q: %v, PCRE2 says no", limit, p, s, err)
 						}
 					}
 				default:
 					if matched++; !ok && err != nil {
-						t.Errorf("limit %d: %q on %q: %v, PCRE2 finds %s", limit, p, s, err, answers[i][j])
+						t.Errorf("limit %d: %q on %.60q: %v, PCRE2 finds %.60s", limit, p, s, err, answers[i][j])
 					}
 				}
 			}

@@ -16,7 +16,7 @@ const (
 	frameBarrier                  // verbs stop here
 	frameCommit                   // the rest are verbs: what a way back to them means
 	framePrune
-	frameSkip // pos; pc is the name, or -1
+	frameSkip // pos; pc is the name, or 0
 	frameThen // x is how high the stack is at the alternation
 	frameName // pc is the name of (*MARK)
 )
@@ -81,9 +81,11 @@ func (m *machine) find(s string, from int, limit int) bool {
 		if m.err != nil || m.stop {
 			return false
 		}
-		if at++; m.next >= at {
-			at = m.next
+		run := 0
+		if p.lead >= 0 {
+			run = m.span(&p.sets[p.lead], at, -1)
 		}
+		at = max(at+max(run, 1), m.next)
 	}
 	return false
 }

@@ -139,9 +139,9 @@ func (m *machine) obey(f frame) bool {
 		return true
 	}
 	at := f.pos
-	if f.kind == frameSkip && f.pc >= 0 {
+	if f.kind == frameSkip && f.pc > 0 {
 		i := len(m.stack) - 1
-		for i >= 0 && (m.stack[i].kind != frameName || m.p.names[m.stack[i].pc] != m.p.names[f.pc]) {
+		for i >= 0 && (m.stack[i].kind != frameName || m.stack[i].pc != f.pc) {
 			i--
 		}
 		if i < 0 {

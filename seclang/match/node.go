@@ -16,7 +16,7 @@ const (
 	opCond    // sub[0] or sub[1], by kind: group n, a call of group n, or the lookaround sub[2]
 	opRecurse // (?R), (?1)
 	opDefine  // (?(DEFINE)...): what only calls reach
-	opVerb    // (*...): verb, name, n
+	opVerb    // (*...): verb, and n for its name
 	opKeep    // \K
 	opStart   // \G
 	opBegin   // \A
@@ -42,8 +42,7 @@ type node struct {
 	negative bool
 	fold     bool
 	kind     condKind
-	verb     verb
-	name     string
+	verb     verb // of n, the number of its name or 0
 }
 
 // condKind is what a conditional group asks.
@@ -106,6 +105,13 @@ func (n *node) minLen() int {
 	return 0
 }
 
+// verbs reports whether there are verbs in n.
+func (n *node) verbs() bool {
+	found := false
+	n.walk(func(x *node) { found = found || x.op == opVerb })
+	return found
+}
+
 // first is the set of bytes with which a match of n can start. ok is false when
 // n can match without taking a byte, or when that is not known.
 func (n *node) first() (s byteSet, ok bool) {
@@ -115,7 +121,12 @@ func (n *node) first() (s byteSet, ok bool) {
 	case opConcat:
 		for _, c := range n.sub {
 			switch c.op {
-			case opEmpty, opKeep, opDefine, opLook, opStart, opBegin, opLineBegin, opWord, opNoWord:
+			case opLook:
+				if c.verbs() {
+					return s, false // which are met even if the rest cannot start here
+				}
+				continue
+			case opEmpty, opKeep, opDefine, opStart, opBegin, opLineBegin, opWord, opNoWord:
 				continue // they take nothing, so the byte that follows is the first
 			}
 			f, ok := c.first()

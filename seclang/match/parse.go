@@ -9,9 +9,11 @@ import (
 // maxNesting bounds the depth of parentheses (PCRE's own limit).
 const maxNesting = 250
 
-// flags are the options that (?imsxUJ) changes.
+// flags are the options that (?imnsxUJ) changes.
 type flags struct {
 	fold, multi, dotAll, extended, ungreedy bool
+	blanks                                  bool // (?xx): blanks in classes mean nothing
+	plain                                   bool // (?n): parentheses capture only with a name
 }
 
 // parser reads PCRE syntax, as PCRE without UTF understands it: one byte is one character.
@@ -29,7 +31,8 @@ type parser struct {
 	options int // where the next (*LF) or the like may stand: they come first
 
 	scouting bool
-	twice    []string // names of several groups
+	marks    []string         // names in verbs; n of a node is one more than the place here
+	named    map[string][]int // all groups of a name: (?J)
 
 	limit    int  // of (*LIMIT_MATCH=), 0 for none
 	newlineR bool // (*BSR_ANYCRLF): \R is CRLF, CR or LF
@@ -78,25 +81,43 @@ func (p *parser) parse() (*node, error) {
 	return n, nil
 }
 
-// scout reads the pattern once to learn how many groups there are, which decides
-// whether \10 is a reference or an octal number, and which names they have.
+// scout reads the pattern once, if that matters, to learn how many groups there are, which
+// decides whether \10 is a reference or an octal number, and which names they have.
 func (p *parser) scout() {
-	first := &parser{src: p.src, flags: p.flags, endNL: p.endNL, names: map[string]int{}, scouting: true}
+	if p.names = map[string]int{}; !refers(p.src) {
+		return
+	}
+	first := &parser{src: p.src, flags: p.flags, endNL: p.endNL, names: map[string]int{}, named: map[string][]int{}, scouting: true}
 	// What is wrong shows when the pattern is read in earnest.
 	_, _ = first.alternatives()
-	p.total, p.names, p.twice = first.groups, first.names, first.twice
+	p.total, p.names, p.named = first.groups, first.names, first.named
+}
+
+// refers reports whether a pattern may have references by name or with two digits.
+func refers(src string) bool {
+	for i := 0; i+2 < len(src); i++ {
+		switch {
+		case src[i] == '\\' && (src[i+1] == 'k' || src[i+1] == 'g' || src[i+1] >= '1' && src[i+1] <= '9' && src[i+2] >= '0' && src[i+2] <= '9'):
+			return true
+		case src[i] == '(' && src[i+1] == '?' && (src[i+2] == '&' || src[i+2] == 'P' || src[i+2] == '('):
+			return true
+		}
+	}
+	return false
 }
 
 // name keeps the name of the group that opens next.
 func (p *parser) name(name string) {
-	if n, known := p.names[name]; !known {
-		p.names[name] = p.groups + 1
-	} else if n != p.groups+1 && p.scouting {
-		p.twice = append(p.twice, name)
+	n := p.groups + 1
+	if _, known := p.names[name]; !known {
+		p.names[name] = n
+	}
+	if p.scouting && !slices.Contains(p.named[name], n) {
+		p.named[name] = append(p.named[name], n)
 	}
 }
 
-// groupOf is the number of the group of that name.
+// groupOf is the number of the group of that name, the first when there are several.
 func (p *parser) groupOf(name string) (int, error) {
 	n, ok := p.names[name]
 	switch {
@@ -104,10 +125,25 @@ func (p *parser) groupOf(name string) (int, error) {
 		return 1, nil
 	case !ok:
 		return 0, p.fail("reference to group %q, which does not exist", name)
-	case slices.Contains(p.twice, name):
-		return 0, p.fail("reference to group %q, but several groups have this name: expected a number", name)
 	}
 	return n, nil
+}
+
+// refer is a reference to a name as PCRE means it: to the first group of the
+// name that is set. n refers to the first.
+func (p *parser) refer(n *node, name string) *node {
+	p.refs = append(p.refs, n)
+	groups := p.named[name]
+	if n.op != opBackref || len(groups) < 2 {
+		return n
+	}
+	last := &node{op: opVerb, verb: verbFail}
+	for _, g := range slices.Backward(groups) {
+		one := *n
+		one.n = g
+		last = &node{op: opCond, n: g, sub: []*node{&one, last}}
+	}
+	return last
 }
 
 // groupName reads ?<name>, ?'name' or ?P<name>; n is the length read.

@@ -9,6 +9,9 @@ import (
 // class reads [...].
 func (p *parser) class() (*node, error) {
 	start := p.pos
+	if n, err := p.wordEdge(); n != nil || err != nil {
+		return n, err
+	}
 	p.pos++
 	var set byteSet
 	negate := false
@@ -46,6 +49,9 @@ func (p *parser) class() (*node, error) {
 		case strings.HasPrefix(p.src[p.pos:], `\E`):
 			p.pos += 2
 			continue
+		case p.flags.blanks && (c == ' ' || c == '\t'):
+			p.pos++
+			continue
 		case c == '[':
 			if s, n, err := p.posix(); err != nil {
 				return nil, err
@@ -59,6 +65,18 @@ func (p *parser) class() (*node, error) {
 			return nil, err
 		}
 	}
+}
+
+// wordEdge reads [[:<:]] and [[:>:]], the begin and the end of a word: \b(?=\w)
+// and \b(?<=\w), of which a quantifier takes the lookaround.
+func (p *parser) wordEdge() (*node, error) {
+	rest := p.src[p.pos:]
+	if !strings.HasPrefix(rest, "[[:<:]]") && !strings.HasPrefix(rest, "[[:>:]]") {
+		return nil, nil
+	}
+	p.pos += len("[[:<:]]")
+	letter, err := p.quantified(&node{op: opLook, behind: rest[3] == '>', sub: []*node{{op: opSet, set: wordBytes()}}})
+	return &node{op: opConcat, sub: []*node{{op: opWord}, letter}}, err
 }
 
 // classItem reads one byte, a range, or an escape such as \d.
@@ -296,8 +314,7 @@ func (p *parser) namedRef() (*node, error) {
 	if n.n < least && !p.scouting {
 		return nil, p.fail("reference to group %s, which does not exist", what)
 	}
-	p.refs = append(p.refs, n)
-	return n, nil
+	return p.refer(n, what), nil
 }
 
 // groupNumber reads 1, -1, +1 or a name.
@@ -368,16 +385,13 @@ func (p *parser) property() (byteSet, bool, error) {
 	}
 	p.pos++
 	name, caret := strings.CutPrefix(name, "^")
-	table := unicode.Categories[name]
-	if table == nil {
-		table = unicode.Scripts[name]
-	}
-	if table == nil && name != "Any" {
+	has := propertyOf(name)
+	if has == nil {
 		return byteSet{}, false, p.fail(`unknown property name after \p: %q`, name)
 	}
 	var s byteSet
-	for c := 0; c < 256; c++ {
-		if table == nil || unicode.Is(table, rune(c)) {
+	for c := range rune(256) {
+		if has(c) {
 			s.add(byte(c))
 		}
 	}
@@ -385,6 +399,32 @@ func (p *parser) property() (byteSet, bool, error) {
 		s.invert()
 	}
 	return s, true, nil
+}
+
+// propertyOf knows the categories and scripts of Unicode, and those of PCRE's own; nil for others.
+func propertyOf(name string) func(rune) bool {
+	in := func(tables ...*unicode.RangeTable) func(rune) bool {
+		return func(c rune) bool { return unicode.In(c, tables...) }
+	}
+	switch name {
+	case "Any":
+		return func(rune) bool { return true }
+	case "L&":
+		return in(unicode.Lu, unicode.Ll, unicode.Lt)
+	case "Xan":
+		return in(unicode.L, unicode.N)
+	case "Xwd":
+		return func(c rune) bool { return c == '_' || unicode.In(c, unicode.L, unicode.N) }
+	case "Xsp", "Xps":
+		return func(c rune) bool { return c >= '\t' && c <= '\r' || c == 0x85 || unicode.Is(unicode.Z, c) }
+	}
+	if t := unicode.Categories[name]; t != nil {
+		return in(t)
+	}
+	if t := unicode.Scripts[name]; t != nil {
+		return in(t)
+	}
+	return nil
 }
 
 // escapeByte reads an escape that stands for one byte; p.pos is after the backslash.

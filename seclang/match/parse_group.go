@@ -12,6 +12,9 @@ func (p *parser) group() (*node, error) {
 		return p.verb()
 	}
 	if !strings.HasPrefix(rest, "?") {
+		if p.flags.plain {
+			return p.inner(0, nil)
+		}
 		p.pos++
 		return p.capture()
 	}
@@ -233,9 +236,8 @@ func (p *parser) namedCall(rest string) (*node, error) {
 	if n.n, err = p.groupOf(name); err != nil {
 		return nil, err
 	}
-	p.refs = append(p.refs, n)
 	p.pos += end + 2
-	return n, nil
+	return p.refer(n, name), nil
 }
 
 // numberedCall reads (?R), (?0), (?1), (?+1), (?-1); nil when it is none of these.
@@ -287,11 +289,14 @@ func (p *parser) flagGroup() (*node, error) {
 		case 's':
 			f.dotAll = on
 		case 'x':
+			f.blanks = on && p.src[i-1] == 'x'
 			f.extended = on
 		case 'U':
 			f.ungreedy = on
 		case 'J':
-			// Duplicate names are always allowed, but not references to them.
+			// Several groups may always have one name.
+		case 'n':
+			f.plain = on
 		case ')':
 			p.pos = i + 1
 			p.flags = f

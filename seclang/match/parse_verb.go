@@ -1,6 +1,7 @@
 package match
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -17,7 +18,7 @@ func (p *parser) verb() (*node, error) {
 	if name != "" && name[0] >= 'a' && name[0] <= 'z' {
 		return p.wordGroup(name)
 	}
-	n := &node{op: opVerb, name: arg}
+	n := &node{op: opVerb, n: p.mark(arg)}
 	switch name {
 	case "FAIL", "F":
 		n.verb = verbFail
@@ -39,13 +40,26 @@ func (p *parser) verb() (*node, error) {
 		return p.option(name, end)
 	}
 	p.pos += end + 3
-	if n.name == "" || n.verb == verbSkip || n.verb == verbMark {
+	if n.n == 0 || n.verb == verbSkip || n.verb == verbMark {
 		return n, nil
 	}
 	// (*PRUNE:name) and its like are (*MARK:name) and the verb.
-	mark := &node{op: opVerb, verb: verbMark, name: n.name}
-	n.name = ""
+	mark := &node{op: opVerb, verb: verbMark, n: n.n}
+	n.n = 0
 	return &node{op: opConcat, sub: []*node{mark, n}}, nil
+}
+
+// mark is the number of a name in verbs; 0 for none.
+func (p *parser) mark(name string) int {
+	if name == "" {
+		return 0
+	}
+	i := slices.Index(p.marks, name)
+	if i < 0 {
+		i = len(p.marks)
+		p.marks = append(p.marks, name)
+	}
+	return i + 1
 }
 
 // option reads what may stand at the begin of a pattern only.

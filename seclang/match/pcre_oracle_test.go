@@ -90,7 +90,12 @@ func (p *patternMaker) atom(depth int) string {
 
 // special are groups that are written in more ways than one.
 func (p *patternMaker) special(depth int) string {
-	switch p.r.IntN(7) {
+	switch p.r.IntN(9) {
+	case 5:
+		p.groups += 2
+		return "(?J)(?:(?<j>a|b)|(?<j>.))" + p.alternatives(depth-1) + p.pick(`\k<j>`, `\k{j}`, "(?P=j)", `\g{j}`, "(?&j)", "")
+	case 6:
+		return p.pick("(?n)", "(?n:(a)|b)", "(?-n)", "(?n-i)")
 	case 0:
 		return "(*atomic:" + p.alternatives(depth-1) + ")"
 	case 1:
@@ -102,7 +107,7 @@ func (p *patternMaker) special(depth int) string {
 	case 4:
 		return p.pick("(?U)", "(?^)", "(?-U)", "(?xs) #x\n ", "(?#c(o)", "(?C)", "(?C1)", `\Q\E`, `\E`)
 	}
-	return p.pick(`\X`, `\X+`, `\G`, `\X*?`, `\R*`, `\N+`, `\H`, `\V`, `[\h\v]`, `\C`, `[[:^space:][:punct:]]`, `\cA`, `\o{141}`, `\pL`, `\P{Lu}`, `[^\p{L}\d]`)
+	return p.pick(`\X`, `\X+`, `\G`, `\X*?`, `\R*`, `\N+`, `\H`, `\V`, `[\h\v]`, `\C`, `[[:^space:][:punct:]]`, `\cA`, `\o{141}`, `\pL`, `\P{Lu}`, `[^\p{L}\d]`, "[[:<:]]", "[[:>:]]", `\p{L&}`, `\P{Xan}`, `[\p{Xwd}\p{Xsp}]`, `(?xx)[a b]`, `(?xx)[^ \t\v]`)
 }
 
 func (p *patternMaker) conditional(depth int) string {
@@ -295,12 +300,12 @@ var pcreGroup = regexp.MustCompile(`^ ?(\d+): (.*)$`)
 
 func parsePCRE(block, pattern string) []string {
 	p := &parser{src: pattern}
-	p.scout()
+	_, _ = p.parse()
 	var all []string
 	var groups []string
 	flush := func() {
 		if groups != nil {
-			for len(groups) < p.total+1 {
+			for len(groups) < p.groups+1 {
 				groups = append(groups, "")
 			}
 			all = append(all, fmt.Sprintf("%q", groups[:min(len(groups), MaxGroups)]))

@@ -52,7 +52,6 @@ type program struct {
 	code    []inst
 	sets    []byteSet
 	texts   []string
-	names   []string
 	entry   []int32 // of each group that is called: its iOpen
 	groups  int     // highest group
 	regs    int     // how many registers: captures, open groups, counters
@@ -61,6 +60,7 @@ type program struct {
 	begin   bool    // ... and only where the value begins
 	first   byteSet // with which bytes a match can start
 	started bool    // first says something
+	lead    int32   // the set of leads; -1 for none
 	verbs   bool
 }
 
@@ -88,7 +88,7 @@ type then struct {
 
 // assembleProgram writes the program of n, whose highest group is groups; keep marks \K.
 func assembleProgram(n *node, groups, keep int) *program {
-	p := &program{groups: groups, keep: keep, regs: 3 * (groups + 1)}
+	p := &program{groups: groups, keep: keep, regs: 3 * (groups + 1), lead: -1}
 	a := &assembler{p: p, seen: map[byteSet]int32{}, called: map[int]bool{}}
 	n.walk(func(x *node) {
 		switch x.op {
@@ -107,7 +107,10 @@ func assembleProgram(n *node, groups, keep int) *program {
 	a.emit(inst{op: iMatch})
 	if !p.verbs {
 		p.begin = beginsAt(n, opBegin)
-		p.anchor = p.begin || beginsAt(n, opStart) || swallows(n)
+		p.anchor = p.begin || beginsAt(n, opStart)
+		if s, ok := leads(n); ok {
+			p.lead = a.set(s)
+		}
 		p.first, p.started = n.first()
 	}
 	return p
@@ -133,13 +136,25 @@ func beginsAt(n *node, o op) bool {
 	return false
 }
 
-// swallows reports whether n begins with .* over any byte: what does not match
-// from one place does not match from a later one either, as in PCRE.
-func swallows(n *node) bool {
-	if n.op == opConcat {
+// leads is the set whose repeat, without an upper bound, n begins with: what does
+// not match from one place does not match from a later place in the same run
+// of such bytes either, as the repeat can end only in places that were tried.
+// That holds unless the text of the run matters for what follows.
+func leads(n *node) (s byteSet, ok bool) {
+	plain := true
+	n.walk(func(x *node) {
+		switch x.op {
+		case opBackref, opCond, opRecurse:
+			plain = false
+		}
+	})
+	for n.op == opConcat || n.op == opCapture && plain {
 		n = n.sub[0]
 	}
-	return n.op == opRepeat && n.min == 0 && n.max < 0 && !n.possess && n.sub[0].op == opSet && n.sub[0].set == anyByte()
+	if n.op == opRepeat && n.max < 0 && n.sub[0].op == opSet {
+		return n.sub[0].set, true
+	}
+	return s, false
 }
 
 func (a *assembler) emit(i inst) int {

@@ -157,11 +157,7 @@ func (a *assembler) cond(n *node, t tail) {
 
 // verb writes (*...).
 func (a *assembler) verb(n *node) {
-	name := int32(-1)
-	if n.name != "" {
-		name = int32(len(a.p.names))
-		a.p.names = append(a.p.names, n.name)
-	}
+	name := int32(n.n)
 	switch n.verb {
 	case verbFail:
 		a.emit(inst{op: iFail})

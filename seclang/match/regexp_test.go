@@ -122,6 +122,11 @@ func TestPCRE(t *testing.T) {
 		{pattern: `^(?:(.)(?R)?\1|.)$`, in: "abcba", want: "no"}, // $ inside the call as well
 		{pattern: `^((.)(?1)\2|.?)$`, in: "abccba", want: "abccba|abccba|a"},
 		{pattern: `(?(DEFINE)(?<byte>25[0-5]|2[0-4]\d|1?\d?\d))^(?&byte)(?:\.(?P>byte)){3}$`, in: "192.0.2.255", want: "192.0.2.255|"},
+		{pattern: `(?J)(?:(?<n>a)|(?<n>b))c\k<n>`, in: "bcb", want: "bcb||b"},
+		{pattern: `(?n)(a)(?<n>b)\1`, in: "abb", want: "abb|b"},
+		{pattern: `(?xx)[a b]+ [[:<:]]c`, in: "ab c", want: "no"},
+		{pattern: `[[:<:]]c[[:>:]]`, in: "ac c", want: "c"},
+		{pattern: `\p{L&}\p{Xwd}\p{Xps}`, in: "a_\x85", want: "a_\x85"},
 		{pattern: `a(*SKIP)(*FAIL)|[ab]`, in: "aab", want: "b"},
 		{pattern: `'[^']*'(*SKIP)(*F)|;`, in: "';' ';;' x;", want: ";"},
 		{pattern: `a+(*COMMIT)c|b`, in: "aab", want: "no"},
@@ -168,7 +173,7 @@ func TestErrors(t *testing.T) {
 		`(a`: "missing closing parenthesis", `a)`: "unmatched closing", `[a`: "missing ]", `*`: "nothing to repeat", `a\`: `\ at the end`,
 		`[z-a]`: "out of order", `a{2,1}`: "out of order", `a{70000}`: "too big", `\x{100}`: "too large", `[[:foo:]]`: "POSIX",
 		`(?z)`: "unrecognized", `(*SKIT)`: "verb", `a(*UTF8)`: "verb", `\2(a)`: "group 2", `(?<n>a)\k<m>`: `"m"`,
-		`\p{Foo}`: "property", `(?P=x)`: `"x"`, `\400`: "octal", `(*UTF8)`: "UTF8", `(?<=a+)b`: "fixed length", `\ua`: `\u`, `(?<n>a)(?<n>b)\k<n>`: "several", `(?(1)a|b|c)(d)`: "branches", `(?#`: "comment",
+		`\p{Foo}`: "property", `(?P=x)`: `"x"`, `\400`: "octal", `(*UTF8)`: "UTF8", `(?<=a+)b`: "fixed length", `\ua`: `\u`, `(?(1)a|b|c)(d)`: "branches", `(?#`: "comment",
 		strings.Repeat("(", 300) + strings.Repeat(")", 300): "nested",
 	} {
 		_, err := Compile(pattern, Options{})

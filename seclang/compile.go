@@ -60,6 +60,7 @@ func newCompiler(cfg Config) *compiler {
 	}
 	c.settings.Origin = map[string]Directive{}
 	c.e = &Engine{
+		luaTime:     luaTime,
 		collections: cfg.Collections, logger: cfg.Logger, now: cfg.Now, readFile: cfg.ReadFile, honeytrap: cfg.Honeytrap,
 		debug: cfg.Debug,
 	}

@@ -77,6 +77,7 @@ func (c *compiler) compileOperator(r *rule) {
 	if name == "inspectfile" {
 		c.loadInspector(arg)
 	}
+	r.once = name == "inspectfile" || name == "rbl"
 	r.op = op
 	r.always = true
 	if r.argOf != nil {

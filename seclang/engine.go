@@ -56,6 +56,8 @@ type Defaults struct {
 
 // Engine is a compiled set of rules. It is immutable and safe for concurrent transactions.
 type Engine struct {
+	luaTime time.Duration // luaTime, less in tests
+
 	settings    Settings
 	rules       []*rule    // starters, in order of the text
 	members     []*rule    // chain members, numbered after the starters

@@ -71,11 +71,14 @@ func (tx *Transaction) runScript(r *rule) bool {
 func (s *script) call(tx *Transaction, r *rule, args []lua.LValue) (text string, matched bool, err error) {
 	l := lua.NewState(lua.Options{CallStackSize: 200, RegistrySize: 1024, RegistryMaxSize: 1 << 16})
 	defer l.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), luaTime)
+	ctx, cancel := context.WithTimeout(context.Background(), tx.e.luaTime)
 	defer cancel()
 	l.SetContext(ctx)
 	if os, ok := l.GetGlobal("os").(*lua.LTable); ok {
 		os.RawSetString("exit", lua.LNil) // it would end the server, not the script
+	}
+	if text, ok := l.GetGlobal("string").(*lua.LTable); ok {
+		text.RawSetString("rep", l.NewFunction(luaRepeat))
 	}
 	l.SetGlobal("m", tx.luaTable(l, r))
 	l.Push(l.NewFunctionFromProto(s.proto))
@@ -88,11 +91,42 @@ func (s *script) call(tx *Transaction, r *rule, args []lua.LValue) (text string,
 	if err := l.CallByParam(lua.P{Fn: l.GetGlobal("main"), NRet: 1, Protect: true}, args...); err != nil {
 		return "", false, fmt.Errorf("script %s: %w", s.path, err)
 	}
-	ret := l.Get(-1)
-	if ret == lua.LNil {
-		return "", false, nil
+	text, matched = luaText(l.Get(-1))
+	return text, matched, nil
+}
+
+// maxLuaRepeat is how long a text string.rep makes: the one function that turns a number of a client's into memory at once.
+const maxLuaRepeat = 16 << 20
+
+// luaRepeat is string.rep.
+func luaRepeat(l *lua.LState) int {
+	s, n := l.CheckString(1), max(0, int(luaNumber(l, 2)))
+	if len(s) > 0 && n > maxLuaRepeat/len(s) {
+		l.RaiseError("string.rep: the text would be longer than %d bytes", maxLuaRepeat)
 	}
-	return ret.String(), true, nil
+	l.Push(lua.LString(strings.Repeat(s, n)))
+	return 1
+}
+
+// luaNumber is luaL_checknumber: a number, or a text that is one.
+func luaNumber(l *lua.LState, at int) lua.LNumber {
+	if s, ok := l.Get(at).(lua.LString); ok {
+		if n := lua.LVAsNumber(s); n != 0 || strings.Trim(string(s), " 0.") == "" && strings.Contains(string(s), "0") {
+			return n
+		}
+	}
+	return l.CheckNumber(at)
+}
+
+// luaText is what lua_tostring of C makes of a value: only strings and numbers are text.
+func luaText(v lua.LValue) (string, bool) {
+	switch v := v.(type) {
+	case lua.LString:
+		return string(v), true
+	case lua.LNumber:
+		return fmt.Sprintf("%.14g", float64(v)), true
+	}
+	return "", false
 }
 
 // luaTable is m: log, getvar, getvars, setvar.
@@ -100,9 +134,9 @@ func (tx *Transaction) luaTable(l *lua.LState, r *rule) *lua.LTable {
 	m := l.NewTable()
 	l.SetFuncs(m, map[string]lua.LGFunction{
 		"log": func(l *lua.LState) int {
-			tx.e.logger.Debug("lua", "text", l.CheckString(2), "level", l.CheckInt(1), "id", tx.id)
+			tx.e.logger.Debug("lua", "text", l.CheckString(2), "level", int(luaNumber(l, 1)), "id", tx.id)
 			tx.traceNote(l.CheckString(2))
-			tx.debugf(min(max(l.CheckInt(1), 1), 9), "%s", plainText(l.CheckString(2)))
+			tx.debugf(min(max(int(luaNumber(l, 1)), 1), 9), "%s", plainText(l.CheckString(2)))
 			return 0
 		},
 		"getvar": func(l *lua.LState) int {
@@ -126,44 +160,59 @@ func (tx *Transaction) luaTable(l *lua.LState, r *rule) *lua.LTable {
 			return 1
 		},
 		"setvar": func(l *lua.LState) int {
-			tx.luaSet(l.CheckString(1), l.CheckAny(2).String(), r)
-			return 0
+			name, value := l.CheckString(1), l.CheckString(2)
+			if !tx.luaSet(name, value, r) {
+				return 0
+			}
+			l.Push(lua.LString(value))
+			return 1
 		},
 	})
 	return m
 }
 
-// luaTransforms reads the optional argument of getvar and getvars: a name or a table of names.
+// luaTransforms reads the optional argument of getvar and getvars: one name or a table of names. What is no
+// transformation is left out, and none forgets those before it, as in mod_security2.
 func luaTransforms(l *lua.LState, at int) (fns []transform.Func) {
 	add := func(name string) {
-		if fn, ok := transform.Lookup(strings.TrimSpace(name)); ok {
+		if strings.EqualFold(name, "none") {
+			fns = nil
+		} else if fn, ok := transform.Lookup(name); ok {
 			fns = append(fns, fn)
 		}
 	}
 	switch v := l.Get(at).(type) {
 	case lua.LString:
-		for _, n := range strings.Split(string(v), ",") {
-			add(n)
-		}
+		add(string(v))
 	case *lua.LTable:
-		v.ForEach(func(_, n lua.LValue) { add(n.String()) })
+		for i := 1; ; i++ {
+			name, ok := luaText(v.RawGetInt(i))
+			if !ok {
+				break
+			}
+			add(name)
+		}
 	}
 	return fns
 }
 
-// luaVars resolves NAME or NAME.key or NAME:key, transformed.
+// luaVars resolves NAME or NAME.key, transformed; NAME:key of rules will do as well. A sign before the name, which
+// counts or excludes in rules, is not looked at.
 func (tx *Transaction) luaVars(name string, fns []transform.Func) []ref {
+	if name != "" && (name[0] == '!' || name[0] == '&') {
+		name = name[1:]
+	}
 	base, key := name, ""
 	if i := strings.IndexAny(name, ".:"); i >= 0 {
 		base, key = name[:i], name[i+1:]
 	}
-	v, ok := lookupVariable(strings.TrimSpace(base))
+	v, ok := lookupVariable(base)
 	if !ok {
 		return nil
 	}
 	var out []ref
 	if !v.id.keyed() {
-		if val, ok := tx.scalar(v.id); ok {
+		if val, ok := tx.scalar(v.id); ok && key == "" {
 			out = append(out, ref{v: v.id, val: val})
 		}
 	} else {
@@ -182,24 +231,35 @@ func (tx *Transaction) luaVars(name string, fns []transform.Func) []ref {
 	return out
 }
 
-func (tx *Transaction) luaSet(name, value string, r *rule) {
+// luaSet is m.setvar: setvar of rules, with its signs and macros. It reports whether there is such a collection.
+func (tx *Transaction) luaSet(name, value string, r *rule) bool {
+	s := &setvarStep{op: '=', slot: -1}
+	if strings.HasPrefix(name, "!") {
+		s.op, name = '!', name[1:]
+	} else if strings.HasPrefix(value, "+") || strings.HasPrefix(value, "-") {
+		s.op, value = value[0], value[1:]
+	}
 	base, key, ok := strings.Cut(name, ".")
-	if !ok {
-		return
+	if !ok || key == "" {
+		return false
 	}
 	v, known := lookupVariable(base)
 	if !known {
-		return
+		return false
 	}
-	s := &setvarStep{v: v.id, op: '=', slot: -1, fixed: key, name: literalMacro(key), value: literalMacro(value)}
 	switch v.id {
 	case vTX, vIP, vSession, vUser, vResource, vGlobal:
-		if tx.debugLevel >= 3 {
-			tx.debugStep(s, r)
-			return
-		}
+	default:
+		return false
+	}
+	s.v, s.fixed = v.id, tx.expandText(key)
+	s.name, s.value = literalMacro(s.fixed), literalMacro(tx.expandText(value))
+	if tx.debugLevel >= 3 {
+		tx.debugStep(s, r)
+	} else {
 		s.run(tx, r)
 	}
+	return true
 }
 
 // inspect is what @inspectFile asks for.

@@ -225,7 +225,9 @@ func (tx *Transaction) try(r *rule, x *ref, value, arg string) bool {
 	res := &tx.result
 	res.Reset()
 	res.Capture = r.capture
-	res.Explain = false
+	if res.Explain = r.once; r.once {
+		res.Target = x.name()
+	}
 	var began time.Time
 	if tx.full && tx.debugLevel >= 4 {
 		began = tx.e.now()
@@ -252,8 +254,8 @@ func (tx *Transaction) try(r *rule, x *ref, value, arg string) bool {
 	if ok == r.neg {
 		return false
 	}
-	text := ""
-	if r.next == nil && r.starter.noted || tx.full {
+	text := res.Text
+	if (r.next == nil && r.starter.noted || tx.full) && (!r.once || r.neg) {
 		text = tx.explain(r, x, value, arg)
 	}
 	x.seen, x.tried = value, true

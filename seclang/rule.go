@@ -29,6 +29,7 @@ type rule struct {
 	opEmpty operator.Operator // op for an argument whose macros expand to nothing
 	chain   transChain
 	multi   bool
+	once    bool // the operator has effects outside, a script or a DNS query: it runs once, and explains itself then
 	capture bool
 	// needs are byte classes of which a value must have one, 0 for no condition.
 	needs uint64

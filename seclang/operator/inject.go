@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/corazawaf/libinjection-go"
@@ -155,7 +156,11 @@ func (o inspectFile) Match(in, _ string, m *Result) bool {
 		m.Err = fmt.Errorf("inspect file %s with %s: %w", in, o.script, err)
 		return false
 	}
-	if ok && m.Explain {
+	switch {
+	case !ok || !m.Explain:
+	case strings.EqualFold(filepath.Ext(o.script), ".lua"):
+		m.Text = text // a script words it itself
+	default:
 		m.Text = fmt.Sprintf("File \"%s\" rejected by the approver script \"%s\": %s", escape(in), escape(o.script), escapeText(text))
 	}
 	return ok

@@ -28,9 +28,10 @@ import (
 
 // pair is one set of rules in both engines.
 type pair struct {
-	address string
-	dir     string
-	engine  *seclang.Engine
+	address  string
+	dir      string // Apache's
+	rulesDir string // {{dir}} of the rules
+	engine   *seclang.Engine
 }
 
 // common is in force on both sides.
@@ -83,7 +84,7 @@ func newPair(t *testing.T, rules string, files map[string]string) *pair {
 	}
 	a := peertest.StartApache(t, "Listen "+address+"\nMaxKeepAliveRequests 0\nKeepAliveTimeout 60\nErrorLog /dev/null\n"+
 		"SecAuditLog {{dir}}/audit/log\nSecDataDir {{dir}}/data\nSecTmpDir {{dir}}/data\nInclude "+path+"\n", address)
-	return &pair{address, a.Dir, e}
+	return &pair{address, a.Dir, dir, e}
 }
 
 // said is what one rule says about one value.

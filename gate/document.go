@@ -21,13 +21,10 @@ func (x *exchange) document() *seclang.Document {
 	if x.doc != nil && x.docOf == x.file {
 		return x.doc
 	}
-	switch {
-	case x.file == "":
+	if x.file == "" {
 		return nil // the built-in page
-	default:
-		x.doc = x.lookDocument()
 	}
-	x.docOf = x.file
+	x.doc, x.docOf = x.lookDocument(), x.file
 	return x.doc
 }
 

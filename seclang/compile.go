@@ -73,7 +73,8 @@ func newCompiler(cfg Config) *compiler {
 
 func (c *compiler) fail(err error) {
 	for _, e := range unjoin(err) {
-		if own, ok := e.(*Error); ok { // knows its place
+		var own *Error
+		if errors.As(e, &own) { // knows its place
 			c.errs = append(c.errs, own)
 			continue
 		}

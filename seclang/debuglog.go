@@ -25,6 +25,8 @@ const (
 	maxDebugText = 1023
 	maxDebugHost = 128
 	maxDebugPath = 512
+	// maxDebugLines bounds one transaction: a thousand arguments under all of CRS at level 9 would be gigabytes.
+	maxDebugLines = 200_000
 )
 
 // DebugOutput is where an engine writes what it is asked to say while it runs. The zero value writes nothing.
@@ -88,7 +90,10 @@ func (tx *Transaction) debugf(level int, format string, args ...any) {
 
 func (tx *Transaction) debugLine(level int, text string) {
 	text = text[:min(len(text), maxDebugText)]
-	if level <= tx.debugLevel {
+	if tx.debugLines++; tx.debugLines == maxDebugLines {
+		text = "Further lines of this transaction are left out."
+	}
+	if level <= tx.debugLevel && tx.debugLines <= maxDebugLines {
 		_, _ = tx.e.debugTo.Write(tx.debugHead(level, text)) // the writer counts what it loses
 	}
 	if level <= 3 && tx.e.debug.Alert != nil {

@@ -111,15 +111,43 @@ func TestDebugLogAgainstModSecurity2(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ours, _ := debugRun(t, ar, dir)
+			ours, alerts := debugRun(t, ar, dir)
 			left := alike(debugLines(string(theirs)), theirsOnly(), dir)
 			right := alike(debugLines(ours), oursOnly(), dir)
 			if d := cmp.Diff(left, right); d != "" {
 				t.Errorf("-mod_security2 +ours:\n%s", d)
+			}
+			errorLog, err := os.ReadFile(filepath.Join(a.Dir, "logs", "error.log"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(apacheAlerts(string(errorLog)), alikeAlerts(alerts)); d != "" {
+				t.Errorf("error log (-mod_security2 +ours):\n%s", d)
 			}
 			if len(left) < 100 {
 				t.Errorf("only %d lines are compared", len(left))
 			}
 		})
 	}
+}
+
+// apacheAlerts are the messages of rules in an error log of Apache, behind its own fields, with one layer of its escapes undone.
+func apacheAlerts(log string) []string {
+	var lines []string
+	for l := range strings.Lines(log) {
+		if i := strings.Index(l, "[client 127.0.0.1] ModSecurity: "); i >= 0 && strings.Contains(l, "[unique_id ") {
+			lines = append(lines, strings.ReplaceAll(strings.TrimSuffix(l[i:], "\n"), `\\`, `\`))
+		}
+	}
+	return alikeAlerts(lines)
+}
+
+// alikeAlerts leaves out what no two servers have in common.
+func alikeAlerts(lines []string) []string {
+	unique := regexp.MustCompile(`\[unique_id "[^"]*"\]`)
+	var out []string
+	for _, l := range lines {
+		out = append(out, unique.ReplaceAllString(l, "[unique_id]"))
+	}
+	return out
 }

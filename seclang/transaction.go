@@ -85,6 +85,7 @@ type Transaction struct {
 	tracer          func(Step)
 	full            bool // every rule runs on every value, for the tracer or the debug log
 	debugLevel      int  // highest level of the debug log that is written; 0 for none
+	debugLines      int  // so far
 	verdicts        []verdict
 	watch           watch
 	serverErrors    []string

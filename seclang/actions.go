@@ -25,6 +25,7 @@ func (c *compiler) compileStep(r *rule, a actionText) {
 		s, err = c.newDeprecatevar(a.arg)
 	case "ctl":
 		s, err = c.newCtl(a.arg)
+		c.late(r, a)
 	case "initcol":
 		s, err = c.newInitcol(a.arg)
 	case "setsid":
@@ -99,6 +100,14 @@ func (c *compiler) newSetvar(arg string) (step, error) {
 	} else if !assigned {
 		value = "1"
 	}
+	value = strings.TrimLeft(value, " \t") // quotes around the value alone belong to it, in both versions
+	if s.op == '=' && assigned && (strings.HasPrefix(value, "+") || strings.HasPrefix(value, "-")) {
+		s.op, value = value[0], value[1:]
+	}
+	s.value = c.newMacro(value)
+	if strings.HasPrefix(name, "%{") {
+		return &namedSetvar{s.op, c.newMacro(name), s.value}, nil
+	}
 	v, name, err := c.splitVariable(name)
 	if err != nil {
 		return nil, err
@@ -106,12 +115,7 @@ func (c *compiler) newSetvar(arg string) (step, error) {
 	if name == "" {
 		return nil, noEffect("the name of the variable is missing")
 	}
-	value = strings.TrimLeft(value, " \t") // quotes around the value alone belong to it, in both versions
 	s.v, s.name = v, c.newMacro(name)
-	if s.op == '=' && assigned && (strings.HasPrefix(value, "+") || strings.HasPrefix(value, "-")) {
-		s.op, value = value[0], value[1:]
-	}
-	s.value = c.newMacro(value)
 	if t, ok := s.value.static(); ok {
 		s.n, s.isN = leadingInt(t), true
 	}

@@ -47,6 +47,39 @@ func (c *compiler) check(r *ruleText) {
 	}
 }
 
+// checkOrder warns of transformations that a t:none behind them forgets, and of verdicts that come too late.
+func (c *compiler) checkOrder(r *ruleText) {
+	var before []string
+	phase := r.phase()
+	for _, a := range r.actions {
+		switch a.name {
+		case "t":
+			if !strings.EqualFold(a.arg, "none") {
+				before = append(before, a.arg)
+			} else if len(before) > 0 {
+				c.warn(fmt.Sprintf("t:none forgets the transformations before it: %s", strings.Join(before, ", ")))
+				before = nil
+			}
+		case "deny", "drop", "redirect", "proxy":
+			if phase == 5 {
+				c.warn(fmt.Sprintf("action %s in phase 5 has no effect: the answer has been sent", a.name))
+			}
+		}
+	}
+}
+
+// late warns of a ctl action about a body that has been read when the rule runs.
+func (c *compiler) late(r *rule, a actionText) {
+	option, _, _ := strings.Cut(lower(a.arg), "=")
+	switch {
+	case r.phase < 2:
+	case strings.HasPrefix(option, "requestbody"), option == "forcerequestbodyvariable", option == "parsexmlintoargs":
+		c.warn(fmt.Sprintf("ctl:%s has no effect in phase %d: the body is read before, so it belongs into phase 1", a.arg, r.phase))
+	case r.phase > 3 && strings.HasPrefix(option, "responsebody"):
+		c.warn(fmt.Sprintf("ctl:%s has no effect in phase %d: the body is read before, so it belongs into phase 3 or earlier", a.arg, r.phase))
+	}
+}
+
 // checkNumber refuses signs, as both versions do, and warns of text that counts as a number all the same.
 func (c *compiler) checkNumber(a *actionText) bool {
 	s := strings.TrimSpace(a.arg)

@@ -155,6 +155,7 @@ func (c *compiler) readDirectives() {
 				continue
 			}
 			open = c.addRule(open, r)
+			c.checkOrder(r)
 		case "secdefaultaction":
 			c.defaultAction(d)
 		case "secruleremovebyid", "secruleremovebytag", "secruleremovebymsg", "secruleupdatetargetbyid",
@@ -197,7 +198,7 @@ func (c *compiler) addRule(open, r *ruleText) *ruleText {
 			c.texts = append(c.texts, r)
 			return nil
 		}
-		c.checkMember(r)
+		c.checkMember(open, r)
 		open.chain = append(open.chain, r)
 	} else {
 		if r.kind != ruleMarker && r.id() == 0 {
@@ -217,11 +218,15 @@ func (c *compiler) addRule(open, r *ruleText) *ruleText {
 }
 
 // checkMember refuses in a chain member what only its starter may carry.
-func (c *compiler) checkMember(r *ruleText) {
+func (c *compiler) checkMember(open, r *ruleText) {
 	for _, a := range r.actions {
 		switch a.name {
 		case "deny", "drop", "redirect", "proxy", "allow", "pass", "pause":
 			c.fail(fmt.Errorf("action %s is allowed in the first rule of a chain only: a chain acts as that says", a.name))
+		case "phase":
+			if p, err := parsePhase(a.arg); err == nil && open.kind != ruleMarker && p != open.phase() {
+				c.warn(fmt.Sprintf("phase:%s in a chained rule has no effect: a chain runs in the phase of its first rule, which is %d", a.arg, open.phase()))
+			}
 		case "block":
 			c.warn("action block in a chained rule has no effect: a chain acts as its first rule says")
 		}

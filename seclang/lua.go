@@ -233,33 +233,13 @@ func (tx *Transaction) luaVars(name string, fns []transform.Func) []ref {
 
 // luaSet is m.setvar: setvar of rules, with its signs and macros. It reports whether there is such a collection.
 func (tx *Transaction) luaSet(name, value string, r *rule) bool {
-	s := &setvarStep{op: '=', slot: -1}
+	op := byte('=')
 	if strings.HasPrefix(name, "!") {
-		s.op, name = '!', name[1:]
+		op, name = '!', name[1:]
 	} else if strings.HasPrefix(value, "+") || strings.HasPrefix(value, "-") {
-		s.op, value = value[0], value[1:]
+		op, value = value[0], value[1:]
 	}
-	base, key, ok := strings.Cut(name, ".")
-	if !ok || key == "" {
-		return false
-	}
-	v, known := lookupVariable(base)
-	if !known {
-		return false
-	}
-	switch v.id {
-	case vTX, vIP, vSession, vUser, vResource, vGlobal:
-	default:
-		return false
-	}
-	s.v, s.fixed = v.id, tx.expandText(key)
-	s.name, s.value = literalMacro(s.fixed), literalMacro(tx.expandText(value))
-	if tx.debugLevel >= 3 {
-		tx.debugStep(s, r)
-	} else {
-		s.run(tx, r)
-	}
-	return true
+	return tx.setNamed(op, tx.expandText(name), tx.expandText(value), r)
 }
 
 // inspect is what @inspectFile asks for.

@@ -35,8 +35,8 @@ func (s *Sensor) banner(l listening) error {
 		fmt.Fprintf(&b, "  console  http://%s/\n", l.console)
 	}
 	fmt.Fprintf(&b, "  data     %s\n", s.data)
-	if s.console != nil && s.console.isOpen() {
-		fmt.Fprintf(&b, "  login    %s\n", s.console.login)
+	if s.console != nil {
+		s.console.tell(&b, true)
 	}
 	if len(l.traps) > 0 && len(l.sites) > 0 {
 		site := "http://" + reachable(l.sites[0])

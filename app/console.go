@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/trapline/trapline/config"
 	"github.com/trapline/trapline/console/control"
@@ -29,6 +31,9 @@ type console struct {
 	users  *control.Control
 	ingest *ingest.Receiver
 	login  string // what the owner should know about the first login
+
+	telling        sync.Mutex
+	bannered, told bool // guarded by telling: the banner is printed up to here; the login is
 }
 
 func newConsole(data string, keep *config.Store, log *slog.Logger) *console {
@@ -88,22 +93,44 @@ func (c *console) Close() error {
 	return errors.Join(c.store.Close(), c.users.Close())
 }
 
+// consolePatience is how long the start waits for the console's databases: the first start of a newer
+// program may have to make an index over gigabytes.
+const consolePatience = 5 * time.Second
+
 // openConsole opens what the own console keeps, now or when its disk lets it.
 func (s *Sensor) openConsole(keep *config.Store) {
 	s.console = newConsole(s.data, keep, s.log)
-	early := true
-	s.disk.add("console", consoleDir(s.data), func() error {
-		if err := s.console.open(); err != nil {
-			return err
-		}
-		s.spawn("event store", s.console.store.Run)
-		s.spawn("control data", s.console.users.Run)
-		if !early { // the banner has been printed without it
-			fmt.Fprintf(s.opt.Out, "  login    %s\n", s.console.login)
-		}
-		return nil
-	}, nil)
-	early = s.console.isOpen()
+	tried := make(chan struct{})
+	s.background.Go(func() {
+		defer close(tried)
+		s.disk.add("console", consoleDir(s.data), func() error {
+			if err := s.console.open(); err != nil {
+				return err
+			}
+			s.spawn("event store", s.console.store.Run)
+			s.spawn("control data", s.console.users.Run)
+			s.console.tell(s.opt.Out, false)
+			return nil
+		}, nil)
+	})
+	timer := time.NewTimer(consolePatience)
+	defer timer.Stop()
+	select {
+	case <-tried:
+	case <-timer.C:
+		s.log.Warn("the console's databases are not open yet: the site and the traps do not wait for them", "path", consoleDir(s.data))
+	}
+}
+
+// tell prints the first login once: with the banner, or, when the databases opened later, after it.
+func (c *console) tell(out io.Writer, banner bool) {
+	c.telling.Lock()
+	defer c.telling.Unlock()
+	c.bannered = c.bannered || banner
+	if c.bannered && !c.told && c.isOpen() {
+		c.told = true
+		fmt.Fprintf(out, "  login    %s\n", c.login)
+	}
 }
 
 func consoleDir(data string) string { return filepath.Join(data, "console") }

@@ -70,6 +70,7 @@ func TestFloodIsFolded(t *testing.T) {
 		}
 		last := time.Now()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if len(fl.sums) != 1 {
 			t.Fatalf("%d summaries", len(fl.sums))
 		}
@@ -84,6 +85,7 @@ func TestFloodIsFolded(t *testing.T) {
 			t.Errorf("after 90 s: %d kept, %d noted, %d folded", k, n, f)
 		}
 		cancel()
+		synctest.Wait()
 		fl.flush(t.Context(), true)
 		if len(fl.sums) != 2 || fl.sums[1].Folded.Records != 39 || fl.stats().Folded != 4508 || fl.stats().Summaries != 2 {
 			t.Errorf("at the end: %d summaries, %+v", len(fl.sums), fl.stats())

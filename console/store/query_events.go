@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/trapline/trapline/audit"
@@ -25,7 +26,7 @@ func (s *Store) Events(ctx context.Context, f Filter, page Page) (events []Summa
 		limit = 100
 	}
 	limit = min(limit, 1000)
-	query, args, err := listQuery(f, page, limit+1)
+	query, args, err := s.listQuery(ctx, f, page, limit+1)
 	if err != nil {
 		return nil, "", err
 	}
@@ -83,10 +84,11 @@ func (s *Store) Since(ctx context.Context, f Filter, seq int64, limit int) ([]Su
 //
 //	text    events_text in rowid order, each row looked up
 //	rule    matched (rule, time, seq), each row looked up
-//	else    the index that SQLite picks among time, client, port and sensor
+//	else    the index that finds the fewest events (narrowest), in order of time
+//	class   of statuses that are many: the newest of each status, put together
 //
 // The query is "" when no event can match.
-func listQuery(f Filter, page Page, limit int) (query string, args []any, err error) {
+func (s *Store) listQuery(ctx context.Context, f Filter, page Page, limit int) (query string, args []any, err error) {
 	var w where
 	from, order, place := "events e", "e.time %[1]s, e.seq %[1]s", "(e.time, e.seq)"
 	switch {
@@ -106,27 +108,80 @@ func listQuery(f Filter, page Page, limit int) (query string, args []any, err er
 		w.add("m.rule = ?", f.Rule)
 		f.whereTime(&w, "m.time")
 	default:
+		best, err := s.narrowest(ctx, &f)
+		if err != nil {
+			return "", nil, explain(s.path, err)
+		}
+		if best != nil {
+			from += " INDEXED BY " + best.index
+			w.add("("+strings.Join(best.where.conds, " AND ")+")", best.where.args...)
+		} else if f.StatusFrom != f.StatusTo {
+			return s.classQuery(ctx, f, page, limit)
+		}
 		f.whereTime(&w, "e.time")
 	}
 	f.where(&w)
-	direction, compare, cursor := "DESC", "<", page.Older
-	if page.Newer != "" {
-		direction, compare, cursor = "ASC", ">", page.Newer
-	}
-	if cursor != "" {
-		micros, seq, err := cursor.split()
-		if err != nil {
-			return "", nil, err
-		}
-		if f.Text != "" {
-			w.add(place+" "+compare+" ?", seq)
-		} else {
-			w.add(place+" "+compare+" (?, ?)", micros, seq)
-		}
+	direction, err := page.after(&w, place, f.Text != "")
+	if err != nil {
+		return "", nil, err
 	}
 	query = "SELECT " + summaryColumns + " FROM " + from + w.String() +
 		" ORDER BY " + fmt.Sprintf(order, direction) + " LIMIT ?"
 	return query, append(w.args, limit), nil
+}
+
+// after adds the condition that events come after the page's place, and returns the direction in which they are read.
+func (p Page) after(w *where, place string, bySeq bool) (direction string, err error) {
+	direction, compare, cursor := "DESC", "<", p.Older
+	if p.Newer != "" {
+		direction, compare, cursor = "ASC", ">", p.Newer
+	}
+	if cursor == "" {
+		return direction, nil
+	}
+	micros, seq, err := cursor.split()
+	switch {
+	case err != nil:
+	case bySeq:
+		w.add(place+" "+compare+" ?", seq)
+	default:
+		w.add(place+" "+compare+" (?, ?)", micros, seq)
+	}
+	return direction, err
+}
+
+// classQuery lists events of a class of statuses: each status has its newest in order in the index, and the
+// newest of them all are the page.
+func (s *Store) classQuery(ctx context.Context, f Filter, page Page, limit int) (query string, args []any, err error) {
+	list, err := s.statuses(ctx, &f)
+	if err != nil {
+		return "", nil, explain(s.path, err)
+	}
+	if len(list) == 0 {
+		return "", nil, nil
+	}
+	var arms []string
+	index, order := " INDEXED BY events_status", ""
+	if len(list) > maxArms {
+		list, index = []int{0}, "" // nobody has that many: the index on time will find some soon
+	}
+	for _, status := range list {
+		var w where
+		if index != "" {
+			w.add("e.status = ?", status)
+		}
+		f.whereTime(&w, "e.time")
+		f.where(&w)
+		direction, err := page.after(&w, "(e.time, e.seq)", false)
+		if err != nil {
+			return "", nil, err
+		}
+		order = fmt.Sprintf(" ORDER BY e.time %[1]s, e.seq %[1]s LIMIT ?", direction)
+		arms = append(arms, "SELECT * FROM (SELECT e.* FROM events e"+index+w.String()+order+")")
+		args = append(append(args, w.args...), limit)
+	}
+	query = "SELECT " + summaryColumns + " FROM (" + strings.Join(arms, " UNION ALL ") + ") e" + order
+	return query, append(args, limit), nil
 }
 
 func (f *Filter) whereTime(w *where, column string) {

@@ -72,6 +72,12 @@ CREATE TABLE hours (
 	events INTEGER NOT NULL,
 	PRIMARY KEY (hour, sensor, port, kind)
 ) STRICT, WITHOUT ROWID;
+`, `
+-- GET and HTTP are most of all events: to find them no index is needed, and each event would pay for it.
+CREATE INDEX events_host ON events (host, time) WHERE host <> '';
+CREATE INDEX events_method ON events (method, time) WHERE method <> '' AND method <> 'GET';
+CREATE INDEX events_status ON events (status, time);
+CREATE INDEX events_kind ON events (kind, time) WHERE kind <> 0;
 `}
 }
 

@@ -58,8 +58,7 @@ func (b *bench) from(addr string) net.Conn {
 func closedBy(c net.Conn) bool {
 	_ = c.SetReadDeadline(time.Now().Add(2 * time.Second))
 	n, err := c.Read(make([]byte, 1))
-	nerr, ok := err.(net.Error)
-	return n == 0 && err != nil && !(ok && nerr.Timeout())
+	return n == 0 && err != nil && !os.IsTimeout(err)
 }
 
 func askOn(t *testing.T, c net.Conn, request string) string {

@@ -99,11 +99,11 @@ func parseRemote(d Directive) (r Remote, encrypted bool, err error) {
 		args = args[1:]
 	}
 	if len(args) != 2 || args[0] == "" {
-		return r, false, fmt.Errorf("SecRemoteRules: found %d arguments, expected [crypto] KEY https://...", len(d.Args))
+		return r, false, fmt.Errorf("SecRemoteRules: found %d arguments, expected [crypto] KEY https://HOST/PATH", len(d.Args))
 	}
 	u, err := url.Parse(args[1])
 	if err != nil || !strings.EqualFold(u.Scheme, "https") || u.Host == "" {
-		return r, false, fmt.Errorf("SecRemoteRules: found the address %q, expected https://...", args[1])
+		return r, false, fmt.Errorf("SecRemoteRules: found the address %q, expected https://HOST/PATH", args[1])
 	}
 	if strings.ContainsAny(args[0], "\r\n\x00") {
 		return r, false, errors.New("SecRemoteRules: the key has a line break, expected one line")

@@ -157,20 +157,20 @@ func (c *Counter) within(l *Limits, limit *Limit, state string, n int, addr neti
 	switch {
 	case limit.Trusted != nil && limit.Trusted(addr):
 		if !l.Enforce {
-			c.say(k, "connection over the limit is allowed", state, n, limit.Max, addr, " - Ip is on whitelist, access granted")
+			c.say(k, "allowed", state, n, limit.Max, addr, " - Ip is on whitelist, access granted")
 		}
 		return true
 	case limit.Suspicious != nil && !limit.Suspicious(addr):
 		if !l.Enforce {
-			c.say(k, "connection over the limit is allowed", state, n, limit.Max, addr, " - There is a suspission list but that IP is not part of it, access granted")
+			c.say(k, "allowed", state, n, limit.Max, addr, " - There is a suspission list but that IP is not part of it, access granted")
 		}
 		return true
 	case !l.Enforce:
 		c.detected.Add(1)
-		c.say(k, "connection would be refused", state, n, limit.Max, addr, possibleDoS)
+		c.say(k, "would be refused", state, n, limit.Max, addr, possibleDoS)
 		return true
 	}
 	c.refused.Add(1)
-	c.say(k, "connection refused", state, n, limit.Max, addr, possibleDoS)
+	c.say(k, "refused", state, n, limit.Max, addr, possibleDoS)
 	return false
 }

@@ -41,7 +41,7 @@ func TestReadLimit(t *testing.T) {
 	if _, n := open(c, 3, "192.0.2.2"); n != 3 {
 		t.Errorf("%d connections of another client admitted, want 3", n)
 	}
-	want := `level=WARN msg="connection refused" text="ModSecurity: Access denied with code 400. Too many threads [4] of 3 allowed in READ state from 192.0.2.1 - Possible DoS Consumption Attack [Rejected]" times=1`
+	want := `level=WARN msg="connection over its limit" verdict=refused text="ModSecurity: Access denied with code 400. Too many threads [4] of 3 allowed in READ state from 192.0.2.1 - Possible DoS Consumption Attack [Rejected]" times=1`
 	if !strings.Contains(log.String(), want) {
 		t.Errorf("log\n%s\nwant\n%s", log, want)
 	}

@@ -11,7 +11,7 @@ const possibleDoS = " - Possible DoS Consumption Attack [Rejected]"
 
 // say writes what mod_security2 writes to the error log. Of one client it says the 1st, 2nd, 4th, 8th ... time, of all
 // together ten lines a second: a flood must not fill the disk.
-func (c *Counter) say(k *client, what, state string, n, limit int, addr netip.Addr, rest string) {
+func (c *Counter) say(k *client, verdict, state string, n, limit int, addr netip.Addr, rest string) {
 	times := k.over.Add(1)
 	if times&(times-1) != 0 || !c.said.allows(c.now()) {
 		return
@@ -20,7 +20,7 @@ func (c *Counter) say(k *client, what, state string, n, limit int, addr netip.Ad
 	if rest == possibleDoS {
 		text = fmt.Sprintf("ModSecurity: Access denied with code 400. Too many threads [%d] of %d allowed in %s state from %s%s", n, limit, state, addr, rest)
 	}
-	c.log.Warn(what, "text", text, "times", times)
+	c.log.Warn("connection over its limit", "verdict", verdict, "text", text, "times", times)
 }
 
 // throttle lets ten lines a second through.

@@ -3,6 +3,7 @@ package body
 import (
 	"fmt"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -255,6 +256,8 @@ func FuzzJSON(f *testing.F) {
 }
 
 func FuzzXML(f *testing.F) {
+	f.Add("<!DOCTYPE a [<!ENTITY % p \"<!ENTITY e '&f;&#65;'>\">%p;<!ENTITY f 'x'>]><a b='\t&#55296;'>&e;</a>")
+	f.Add("<?xml version='1.0' encoding='ISO-8859-1'?><!DOCTYPE a SYSTEM 'x' [<!-- ]> --><?p ?>]><a>\xe9&u;</a>")
 	f.Add(`<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><a x="&b;">&b;<b/></a>`)
 	q, _ := CompileXPath("/*", nil)
 	at, _ := CompileXPath("//@*", nil)
@@ -282,7 +285,8 @@ func FuzzMultipart(f *testing.F) {
 			s = s[n:]
 		}
 		parts := m.Result()
-		if argString(whole.Args) != argString(parts.Args) || whole.Error != parts.Error || whole.Multipart != parts.Multipart || len(whole.Files) != len(parts.Files) {
+		if argString(whole.Args) != argString(parts.Args) || whole.Error != parts.Error || whole.Multipart != parts.Multipart || !reflect.DeepEqual(whole.Files, parts.Files) || !reflect.DeepEqual(whole.PartHeaders, parts.PartHeaders) ||
+			whole.NoFilesLength != parts.NoFilesLength || whole.MultipartName != parts.MultipartName {
 			t.Fatalf("whole %q %q %+v, in pieces %q %q %+v", argString(whole.Args), whole.Error, whole.Multipart, argString(parts.Args), parts.Error, parts.Multipart)
 		}
 	})

@@ -1,6 +1,7 @@
 package body
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"os"
@@ -30,6 +31,7 @@ type openFile struct {
 	size    int64
 	memory  []byte
 	f       *os.File
+	out     *bufio.Writer // to f: pieces come as short as a line
 	path    string
 	dropped bool // over SecUploadFileLimit and memory: only counted
 }
@@ -58,7 +60,7 @@ func (s *fileStore) write(o *openFile, p string) error {
 	}
 	switch {
 	case o.f != nil:
-		if _, err := o.f.WriteString(p); err != nil {
+		if _, err := o.out.WriteString(p); err != nil {
 			return fmt.Errorf("writing to %q failed: %w", o.path, err)
 		}
 	case !o.dropped:
@@ -82,28 +84,32 @@ func (s *fileStore) spill(o *openFile, wanted bool) error {
 	}
 	s.files++
 	o.f, o.path = f, f.Name()
+	o.out = bufio.NewWriterSize(f, 32<<10)
 	if s.c.FileMode != 0o600 {
 		if err := f.Chmod(s.c.FileMode); err != nil {
 			return fmt.Errorf("mode of %q: %w", o.path, err)
 		}
 	}
 	s.memory -= int64(len(o.memory))
-	if _, err := f.Write(o.memory); err != nil {
+	if _, err := o.out.Write(o.memory); err != nil {
 		return fmt.Errorf("writing to %q failed: %w", o.path, err)
 	}
 	o.memory = nil
 	return nil
 }
 
-func (s *fileStore) finish(o *openFile) File {
+func (s *fileStore) finish(o *openFile) (File, error) {
 	if o == nil {
-		return File{}
+		return File{}, nil
 	}
 	f := File{Size: o.size, Path: o.path, Content: string(o.memory)}
-	if o.f != nil {
-		_ = o.f.Close()
+	if o.f == nil {
+		return f, nil
 	}
-	return f
+	if err := errors.Join(o.out.Flush(), o.f.Close()); err != nil {
+		return f, fmt.Errorf("writing to %q failed: %w", o.path, err)
+	}
+	return f, nil
 }
 
 // safeName keeps what cannot leave the directory.

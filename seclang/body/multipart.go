@@ -10,6 +10,9 @@ import (
 // ModSecurity: a longer part header is an error, longer data comes in pieces.
 const lineBuffer = 4096
 
+// maxParts is far above what any form has; each file and each header of a part is a value that rules look at.
+const maxParts = 10_000
+
 // Multipart parses a multipart/form-data body as it comes in. It is line
 // based:
 //
@@ -174,7 +177,9 @@ func (m *Multipart) boundaryLine(s string) bool {
 		return false
 	}
 	m.endPart(final)
-	m.count++
+	if m.count++; m.count > maxParts {
+		m.fail("Multipart: Too many parts.")
+	}
 	return true
 }
 
@@ -229,7 +234,10 @@ func (m *Multipart) closePart() {
 		m.flags.InvalidPart = true
 		return
 	case p.isFile:
-		f := m.store.finish(p.file)
+		f, err := m.store.finish(p.file)
+		if err != nil {
+			m.fail("Multipart: " + err.Error())
+		}
 		f.Field, f.Name, f.Offset = p.name, p.filename, p.offset
 		f.ContentType, f.ExtendedName = p.header("content-type"), p.star
 		m.r.Files = append(m.r.Files, f)

@@ -10,11 +10,21 @@ import (
 // within reason: one long entity referred to often is a bomb as well.
 func affordable(text string, entities map[string]string) bool {
 	total := 0
-	for name, value := range entities {
-		total += strings.Count(text, "&"+name+";") * len(value)
+	for total <= maxXMLText {
+		_, rest, found := strings.Cut(text, "&")
+		if !found {
+			break
+		}
+		text = rest
+		if end := strings.IndexByte(text[:min(len(text), maxXMLName)], ';'); end > 0 {
+			total += len(entities[text[:end]])
+		}
 	}
 	return total <= maxXMLText && len(entities) <= maxXMLDeclared
 }
+
+// maxXMLName is how long the name of an entity may be.
+const maxXMLName = 256
 
 var errXMLSubset = errors.New("malformed document type declaration")
 
@@ -104,7 +114,7 @@ func (t *entityTable) entity(s string) (rest string, ok bool) {
 		body = strings.TrimLeft(body[1:], " \t\r\n")
 	}
 	end := strings.IndexAny(body, " \t\r\n")
-	if len(body) == len(s) || end <= 0 {
+	if len(body) == len(s) || end <= 0 || end >= maxXMLName {
 		return "", false
 	}
 	name := body[:end]

@@ -165,8 +165,8 @@ func (tx *Transaction) debugTried(r *rule, matched bool, began time.Time) {
 // debugFault writes what an operator could not do. A limit that was hit is an alert, as in mod_security2.
 func (tx *Transaction) debugFault(r *rule, err error) {
 	switch {
-	case errors.Is(err, match.ErrLimit), errors.Is(err, match.ErrRecursion):
-		tx.debugLine(3, patternFault(r, err))
+	case errors.Is(err, match.ErrLimit):
+		tx.debugLine(3, patternFault(r))
 	default:
 		tx.debugf(4, "Operator error: %s", plainText(err.Error()))
 	}

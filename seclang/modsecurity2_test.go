@@ -50,6 +50,7 @@ func unlike() map[string]string {
 		"hash_errors":        "does not load, on purpose",
 		"default_per_phase":  "there is one SecDefaultAction for all phases there",
 		"no_initcol":         "as in version 3, the transaction sees what it set",
+		"pcre_errors":        "does not load, on purpose",
 		"pcre_limits":        "a pattern that an automaton can run never exceeds here; TestPatternLimitsAgainstModSecurity compares",
 		"updates":            "updates before their rules are refused there",
 

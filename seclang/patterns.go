@@ -14,8 +14,7 @@ const patternSteps = 20_000_000
 
 // patternState is what patterns could not do in a transaction.
 type patternState struct {
-	failed   bool // MSC_PCRE_ERROR
-	limit    bool // MSC_PCRE_LIMITS_EXCEEDED
+	limit    bool // MSC_PCRE_LIMITS_EXCEEDED and MSC_PCRE_ERROR
 	messages int
 }
 
@@ -32,19 +31,15 @@ func (c *compiler) patternOptions() match.Options {
 
 // patternError keeps that a pattern was given up, and reports whether err says so.
 func (tx *Transaction) patternError(err error) bool {
-	limit := errors.Is(err, match.ErrLimit)
-	if !limit && !errors.Is(err, match.ErrRecursion) {
+	if !errors.Is(err, match.ErrLimit) {
 		return false
 	}
-	tx.patterns.failed = true
-	if limit {
-		tx.patterns.limit = true
-		tx.setTX(tx.e.limitSlot, "MSC_PCRE_LIMITS_EXCEEDED", "1")
-	}
+	tx.patterns.limit = true
+	tx.setTX(tx.e.limitSlot, "MSC_PCRE_LIMITS_EXCEEDED", "1")
 	if tx.patterns.messages++; tx.patterns.messages > maxPatternMessages {
 		return true
 	}
-	text := patternFault(tx.rule, err)
+	text := patternFault(tx.rule)
 	if len(tx.matches) < maxMatches {
 		tx.matches = append(tx.matches, audit.Match{Phase: tx.phase, Text: text})
 	}
@@ -52,13 +47,10 @@ func (tx *Transaction) patternError(err error) bool {
 }
 
 // patternFault is the message about a pattern that was given up, in the words of mod_security2 (with PCRE2).
-func patternFault(r *rule, err error) string {
-	head := ""
-	if r != nil {
-		head = fmt.Sprintf(`Rule %x [id "%d"][file "%s"][line "%d"] - `, r.address(), r.id, quotedText(r.file), r.last)
+func patternFault(r *rule) string {
+	const text = "Execution error - PCRE limits exceeded (-47): (null)."
+	if r == nil {
+		return text
 	}
-	if errors.Is(err, match.ErrLimit) {
-		return head + "Execution error - PCRE limits exceeded (-47): (null)."
-	}
-	return head + "Execution error - " + err.Error() + "."
+	return fmt.Sprintf(`Rule %x [id "%d"][file "%s"][line "%d"] - `, r.address(), r.id, quotedText(r.file), r.last) + text
 }

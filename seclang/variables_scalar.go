@@ -109,10 +109,8 @@ func (tx *Transaction) movingScalar(v varID) (string, bool) {
 		return tx.userID, tx.userID != ""
 	case vSessionID:
 		return tx.sessionID, tx.sessionID != ""
-	case vPcreLimitsExceeded:
+	case vPcreLimitsExceeded, vPcreError:
 		return flag(tx.patterns.limit), true
-	case vPcreError:
-		return flag(tx.patterns.failed), true
 	case vSdbmDeleteError:
 		return "0", true
 	case vOutboundDataError:

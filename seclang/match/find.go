@@ -3,7 +3,7 @@ package match
 import "strings"
 
 // Matcher is a pattern with an allowance to run it in. The error of its methods
-// is nil, ErrLimit or ErrRecursion.
+// is nil or ErrLimit, maybe with more words.
 type Matcher struct {
 	re        *Regexp
 	allowance *Allowance

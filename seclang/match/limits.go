@@ -1,13 +1,17 @@
 package match
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // ErrLimit says that a match was given up because it took too much work; the
 // rule language shows it as MSC_PCRE_LIMITS_EXCEEDED.
 var ErrLimit = errors.New("pattern match limit exceeded")
 
-// ErrRecursion says that a group called itself where it began, for ever.
-var ErrRecursion = errors.New("recursion loop in a pattern")
+// errLoop says that a group called itself where it began, which would go on for
+// ever. mod_security2 counts until its limit; the outcome is the same.
+var errLoop = fmt.Errorf("recursion loop: %w", ErrLimit)
 
 // Limits bound one match on the backtracking matcher. They count, and do not
 // look at the clock: a match comes to the same end in every run.

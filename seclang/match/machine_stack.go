@@ -191,7 +191,7 @@ func (m *machine) verb(in *inst, pos int) {
 func (m *machine) enter(in *inst, pc int32, pos int) (int32, bool) {
 	for c := m.call; c >= 0 && m.calls[c].pos == pos; c = m.calls[c].parent {
 		if m.work--; m.calls[c].group == in.a {
-			m.err = ErrRecursion
+			m.err = errLoop
 			return 0, false
 		}
 	}

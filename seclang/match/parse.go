@@ -26,7 +26,7 @@ type parser struct {
 	total   int  // capture groups in the whole pattern
 	names   map[string]int
 	depth   int
-	refs    []*node // back references and conditions, checked against total at the end
+	refs    []reference // checked at the end, when the number of groups is known
 	keep    bool
 	options int // where the next (*LF) or the like may stand: they come first
 
@@ -34,9 +34,19 @@ type parser struct {
 	marks    []string         // names in verbs; n of a node is one more than the place here
 	named    map[string][]int // all groups of a name: (?J)
 
+	at       int  // where the element begins that is being read
 	limit    int  // of (*LIMIT_MATCH=), 0 for none
 	newlineR bool // (*BSR_ANYCRLF): \R is CRLF, CR or LF
 }
+
+// reference is a node that names a group, and where it stands.
+type reference struct {
+	n  *node
+	at int
+}
+
+// remember keeps a reference that was just read.
+func (p *parser) remember(n *node) { p.refs = append(p.refs, reference{n, p.at}) }
 
 // SyntaxError says what is wrong in a pattern, and where.
 type SyntaxError struct {
@@ -74,8 +84,9 @@ func (p *parser) parse() (*node, error) {
 		return nil, p.fail("unmatched closing parenthesis")
 	}
 	for _, r := range p.refs {
-		if r.n > p.groups {
-			return nil, p.fail("reference to group %d, but the pattern has %d", r.n, p.groups)
+		if r.n.n > p.groups {
+			p.pos = r.at
+			return nil, p.fail("reference to group %d, but the pattern has %d", r.n.n, p.groups)
 		}
 	}
 	return n, nil
@@ -132,7 +143,7 @@ func (p *parser) groupOf(name string) (int, error) {
 // refer is a reference to a name as PCRE means it: to the first group of the
 // name that is set. n refers to the first.
 func (p *parser) refer(n *node, name string) *node {
-	p.refs = append(p.refs, n)
+	p.remember(n)
 	groups := p.named[name]
 	if n.op != opBackref || len(groups) < 2 {
 		return n
@@ -257,6 +268,7 @@ func (p *parser) skipExtended() bool {
 
 // atom reads one element without its quantifier; nil for something that matches nothing and takes no quantifier.
 func (p *parser) atom() (*node, error) {
+	p.at = p.pos
 	c := p.src[p.pos]
 	switch c {
 	case '(':

@@ -216,7 +216,7 @@ func (p *parser) condition(n *node, what string) error {
 	if err == nil && n.n == 0 && n.kind == condGroup && !p.scouting {
 		err = p.fail("condition (%s): expected the number of a group", what)
 	}
-	p.refs = append(p.refs, n)
+	p.remember(n)
 	return err
 }
 
@@ -256,7 +256,7 @@ func (p *parser) numberedCall(rest string) (*node, error) {
 		if n.n, err = p.groupNumber(what); err != nil {
 			return nil, err
 		}
-		p.refs = append(p.refs, n)
+		p.remember(n)
 	}
 	p.pos += end + 2
 	return n, nil

@@ -1,10 +1,17 @@
 package app
 
 import (
+	"context"
+	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/trapline/trapline/seclang"
 	"time"
 )
 
@@ -68,5 +75,50 @@ func TestDiskBacksOff(t *testing.T) {
 	}
 	if d.failing()["x"] == "" {
 		t.Error("not said")
+	}
+}
+
+// TestRandomKeysLast: a link that was signed before a reload and a restart is good after it.
+func TestRandomKeysLast(t *testing.T) {
+	file, data := filepath.Join(t.TempDir(), "trapline.conf"), t.TempDir()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	text := "Listen " + ln.Addr().String() + "\nTrapConsole Off\nSecRuleEngine On\nSecHashEngine On\nSecHashKey rand KeyOnly\nSecHashMethodRx HashLocation .\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	location := func(s *Sensor) string {
+		var engine *seclang.Engine
+		for _, h := range s.settings.Load().hosts {
+			engine = h.engine
+		}
+		tx := engine.NewTransaction(seclang.Conn{})
+		defer tx.Close()
+		tx.RequestLine("GET", "/", "HTTP/1.1")
+		tx.ResponseLine(302, "HTTP/1.1")
+		tx.AddResponseHeader("Location", "/x")
+		tx.ResponseHeaders()
+		l, _ := tx.LocationToSend()
+		return l
+	}
+	var seen []string
+	for range 2 {
+		s, err := open(context.Background(), Options{Config: file, Data: data, Logger: slog.New(slog.DiscardHandler), Env: os.LookupEnv})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen = append(seen, location(s))
+		s.reload(context.Background())
+		seen = append(seen, location(s))
+		if err := errors.Join(s.drain(), s.close()); err != nil {
+			t.Error(err)
+		}
+	}
+	slices.Sort(seen)
+	if len(slices.Compact(seen)) != 1 || !strings.HasPrefix(seen[0], "/x?crypt=") {
+		t.Errorf("%q", seen)
 	}
 }

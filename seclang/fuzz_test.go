@@ -128,6 +128,12 @@ SecStreamInBodyInspection On
 SecStreamOutBodyInspection On
 SecRequestBodyLimit 1000
 SecRequestBodyLimitAction ProcessPartial
+SecContentInjection On
+SecHashEngine On
+SecHashKey rand RemoteIP
+SecHashMethodRx HashHref "a"
+SecHashMethodPm HashLocation "a"
+SecRule REQUEST_URI "@validateHash a" "id:9,phase:1,pass,log"
 SecRule REQUEST_HEADERS:Content-Type "@contains json" "id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON"
 SecRule REQUEST_HEADERS:Content-Type "@contains xml" "id:2,phase:1,pass,nolog,ctl:requestBodyProcessor=XML"
 SecRule ARGS|ARGS_NAMES|REQUEST_COOKIES|REQUEST_HEADERS|FILES|XML:/*|XML://@*|MULTIPART_PART_HEADERS "@rx (.)(.)" "id:3,phase:2,pass,log,capture,t:none,t:urlDecodeUni,t:htmlEntityDecode,t:jsDecode,t:cssDecode,t:lowercase,multiMatch,setvar:'tx.%{MATCHED_VAR_NAME}=%{TX.1}',setvar:tx.n=+%{TX.2},logdata:'%{MATCHED_VAR}',sanitiseMatched"

@@ -378,9 +378,15 @@ func (x *exchange) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (x *exchange) send(p []byte) (int, error) {
+// write sends bytes that are not the application's.
+func (x *exchange) write(p []byte) (int, error) {
 	n, err := x.w.Write(p)
 	x.size += int64(n)
+	return n, err
+}
+
+func (x *exchange) send(p []byte) (int, error) {
+	n, err := x.write(p)
 	if x.site.keepResponse {
 		x.keep(p[:n])
 	}
@@ -406,8 +412,15 @@ func (x *exchange) phase4() {
 		x.w.Header().Del("Content-Encoding") // rules see and change what is behind the coding
 	}
 	x.sendHead()
-	if len(body) > 0 {
+	switch {
+	case len(body) == 0:
+	case !changed:
 		_, _ = x.send(body)
+	default:
+		_, _ = x.write(body)
+		if x.site.keepResponse { // part E is what the application answered
+			x.keep(x.tx.ReceivedBody())
+		}
 	}
 }
 
@@ -432,7 +445,7 @@ func (x *exchange) endBody() {
 	if x.cut {
 		x.cut = false
 		if text := x.tx.AppendToSend(); text != "" {
-			_, _ = x.send([]byte(text))
+			_, _ = x.write([]byte(text))
 		}
 	}
 	if !x.sent {

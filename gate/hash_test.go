@@ -197,3 +197,16 @@ SecRule STREAM_OUTPUT_BODY "@rsub s/secret/open/" "id:1,phase:4,pass,nolog"
 		t.Errorf("%q %v", body, res.Header)
 	}
 }
+
+// TestPartEIsTheApplications: the record holds the page as the application made it, without hashes that would open other links.
+func TestPartEIsTheApplications(t *testing.T) {
+	b := start(t, hashRules+"SecAuditEngine On\nSecAuditLogParts AEHZ\n"+proxyAll, http.HandlerFunc(application))
+	for i, form := range []string{"inject=1", "gzip&inject=1"} {
+		if _, body := b.get("/?" + form); !strings.Contains(body, "sig=") {
+			t.Fatalf("%q", body)
+		}
+		if e := string(b.record(i).ResponseBody); !strings.HasPrefix(e, "<!DOCTYPE") || !strings.HasSuffix(e, "</form>GET") || strings.Contains(e, "sig=") {
+			t.Errorf("%s: part E is %.60q ... %q", form, e, e[max(len(e)-40, 0):])
+		}
+	}
+}

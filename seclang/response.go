@@ -146,6 +146,13 @@ func (tx *Transaction) BodyToSend() (body []byte, changed bool) {
 	return body, changed
 }
 
+// ReceivedBody is the body without its content coding, as phase 4 saw it in RESPONSE_BODY: what mod_security2 logs as part E, whatever was
+// made of it.
+func (tx *Transaction) ReceivedBody() []byte {
+	text, _ := tx.decodedBody()
+	return []byte(text)
+}
+
 // AppendToSend returns what append puts behind an answer of which BodyToSend gave the beginning, as far as SecResponseBodyLimit
 // lets rules see it.
 func (tx *Transaction) AppendToSend() string {

@@ -45,7 +45,7 @@ func hostile(size int) map[string]string {
 
 // TestHostilePages: four times the page costs about four times the time and bounded memory, whatever is in it.
 func TestHostilePages(t *testing.T) {
-	const size = 1 << 20
+	const size = 1 << 18
 	small, large := hostile(size), hostile(4*size)
 	for name := range small {
 		cost := func(page string) (time.Duration, uint64) {

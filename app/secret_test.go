@@ -10,9 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/trapline/trapline/seclang"
-	"time"
 )
 
 func TestSecret(t *testing.T) {

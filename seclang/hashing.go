@@ -90,7 +90,10 @@ func (h *HashSettings) addMethod(phrases bool, args []string) error {
 		if err != nil {
 			return err
 		}
-		m.match = func(link string, a *match.Allowance) bool { ok, err := re.Within(a).MatchString(link); return ok && err == nil }
+		m.match = func(link string, a *match.Allowance) bool {
+			ok, err := re.Within(a).MatchString(link)
+			return ok && err == nil
+		}
 	}
 	h.Methods = append(slices.Clone(h.Methods), m)
 	return nil

@@ -212,7 +212,7 @@ func (c *compiler) newExpirevar(arg string) (step, error) {
 	if !ok {
 		secs = "1" // as in version 2; version 3 has nothing to say either
 	}
-	if strings.IndexAny(name, ".:") < 0 {
+	if !strings.ContainsAny(name, ".:") {
 		return nil, noEffect("expected collection.name=seconds")
 	}
 	v, name, err := c.splitVariable(strings.TrimSpace(name))

@@ -8,12 +8,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// differ returns what the two engines disagree on, "" when nothing.
-func differ(t *testing.T, c *Case) string {
-	t.Helper()
-	return unlike(outlines(t, c))
-}
-
 // TestHarness shows that the comparison sees what it must: verdict, messages, values.
 func TestHarness(t *testing.T) {
 	c := &Case{Steps: true, Rules: `SecRuleEngine On

@@ -41,13 +41,10 @@ func luaScripts() map[string]string {
 		"patterns":         main(`return string.format("%q %5.2f %s", "a'b", 1/3, ("abc123"):gsub("%d", "x"))`),
 		"setvar and rules": main(`m.setvar("tx.lua", "from lua") return nil`),
 	}
-	var calls []string
-	for _, arg := range []string{
+	calls := []string{
 		`"ARGS.a"`, `"ARGS:a"`, `"ARGS"`, `"args.a"`, `"ARGS.A"`, `"ARGS.none"`, `"NOPE"`, `"NOPE.a"`, `""`, `"."`, `"REQUEST_URI"`, `"REQUEST_METHOD"`, `"request_method"`, `"REQUEST_METHOD.x"`, `"TX.set"`, `"tx.SET"`, `"TX"`, `"TX.none"`, `"REQUEST_HEADERS.User-Agent"`, `"REQUEST_HEADERS:user-agent"`, `"REQUEST_HEADERS"`,
 		`"&ARGS"`, `"!ARGS.a"`, `"ARGS./a/"`, `"ARGS:/^a/"`, `"ARGS.'a'"`, `"MATCHED_VAR"`, `"MATCHED_VAR_NAME"`, `"RULE.id"`, `"IP.x"`, `"FILES"`, `"ARGS_NAMES"`, `"ARGS_GET.g"`, `"REMOTE_ADDR"`, `"REQUEST_BODY"`, `"ARGS|TX"`, `"ARGS.a.b"`, `"ARGS_COMBINED_SIZE"`, `" ARGS.a"`, `"ARGS.a "`, `"GLOBAL.x"`, `"REQUEST_COOKIES.c"`,
 		`"ARGS.a", "lowercase"`, `"ARGS.a", {"lowercase", "hexEncode"}`, `"ARGS.a", "lowercase,hexEncode"`, `"ARGS.a", "nope"`, `"ARGS.a", {"nope", "lowercase"}`, `"ARGS.a", ""`, `"ARGS.a", {}`, `"ARGS.a", 5`, `"ARGS.a", nil`, `"ARGS.a", "none"`, `"ARGS.a", {"none"}`, `"ARGS.a", {"lowercase", "none"}`, `"ARGS.a", "LOWERCASE"`, `"ARGS.a", {x = "lowercase"}`, `"ARGS.a", "md5"`, `"ARGS.a", {"md5", "hexEncode"}`, `"ARGS", "lowercase"`, `"ARGS.e"`, ``, `5`, `nil`, `{}`, `true`,
-	} {
-		calls = append(calls, arg)
 	}
 	for i, c := range calls {
 		scripts[fmt.Sprintf("getvar(%s) #%d", c, i)] = main("return try(m.getvar, " + strings.TrimSuffix(c, ", ") + ")")

@@ -174,6 +174,9 @@ func (tx *Transaction) scoped(v varID) string { return tx.webAppID + "_" + lower
 
 func (tx *Transaction) setPersistent(s *setvarStep, name string) {
 	p := tx.open(s.v)
+	if (p == nil || p.scratch) && tx.says(3) {
+		tx.sayNoCollection("set", s.v, name)
+	}
 	if p == nil {
 		// Nothing is stored without initcol, but later rules of the transaction see the value, as in version 3.
 		p = &persistent{v: s.v, name: "scratch", scratch: true}
@@ -227,6 +230,9 @@ func (c *compiler) newExpirevar(arg string) (step, error) {
 
 func (s *expireStep) run(tx *Transaction, _ *rule) {
 	p := tx.open(s.v)
+	if (p == nil || p.scratch) && tx.says(3) {
+		tx.sayNoCollection("expire", s.v, s.name.expand(tx))
+	}
 	if p == nil {
 		return
 	}
@@ -264,6 +270,9 @@ func (c *compiler) newDeprecatevar(arg string) (step, error) {
 
 func (s *deprecateStep) run(tx *Transaction, _ *rule) {
 	p := tx.open(s.v)
+	if (p == nil || p.scratch) && tx.says(3) {
+		tx.sayNoCollection("deprecate", s.v, s.name.expand(tx))
+	}
 	if p == nil {
 		return
 	}

@@ -7,6 +7,18 @@ import (
 	"github.com/trapline/trapline/collection"
 )
 
+// noCollection is whether a persistent collection has not been opened: what rules set in it is there for the rest of the
+// transaction, as in version 3, and gone with it.
+func (tx *Transaction) noCollection(v varID) bool {
+	p := tx.open(v)
+	return v != vTX && (p == nil || p.scratch)
+}
+
+// sayNoCollection tells the logs what the rule wanted with it.
+func (tx *Transaction) sayNoCollection(what string, v varID, name string) {
+	tx.debugLine(3, "Could not "+what+` variable "`+lower(v.String())+"."+quotedText(name)+`" as the collection does not exist.`)
+}
+
 // debugStep runs a non-disruptive action with its lines around it. Only a transaction whose log wants them comes here.
 func (tx *Transaction) debugStep(s step, r *rule) {
 	switch x := s.(type) {
@@ -75,9 +87,7 @@ func (tx *Transaction) debugSetvar(s *setvarStep, r *rule) {
 	now, has := tx.variable(s.v, name)
 	full := quotedText(col + "." + name)
 	switch {
-	case s.v != vTX && (tx.open(s.v) == nil || tx.open(s.v).scratch):
-		// The value is there for the rest of the transaction, as in version 3, and gone with it.
-		tx.debugf(3, `Could not set variable "%s" as the collection does not exist.`, full)
+	case tx.noCollection(s.v): // has been said
 	case s.op == '!':
 		tx.debugf(9, `Unset variable "%s".`, strings.TrimPrefix(full, "!"))
 	case s.op != '=':
@@ -111,9 +121,8 @@ func (tx *Transaction) debugExpire(s *expireStep, r *rule) {
 	tx.debugf(9, "Expiring variable: %s.%s=%s", col, plainText(s.name.text), plainText(s.seconds.text))
 	s.run(tx, r)
 	full := quotedText(col + "." + tx.expandQuietly(s.name))
-	if tx.open(s.v) == nil {
-		tx.debugf(3, `Could not expire variable "%s" as the collection does not exist.`, full)
-		return
+	if tx.noCollection(s.v) {
+		return // has been said
 	}
 	tx.debugf(4, `Variable "%s" set to expire in %s seconds.`, full, plainText(tx.expandQuietly(s.seconds)))
 }
@@ -129,8 +138,7 @@ func (tx *Transaction) debugDeprecate(s *deprecateStep, r *rule) {
 	since := tx.began.Unix() - leadingInt(last)
 	full := quotedText(col + "." + name)
 	switch {
-	case tx.open(s.v) == nil:
-		tx.debugf(3, `Could not deprecate variable "%s" as the collection does not exist.`, full)
+	case tx.noCollection(s.v): // has been said
 	case !had:
 		tx.debugf(9, `Asked to deprecate variable "%s", but it does not exist.`, full)
 	case !stored: // the record has never been stored

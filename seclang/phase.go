@@ -299,7 +299,7 @@ func (tx *Transaction) fire(r *rule, x ref, text string) {
 		tx.severity = starter.severity
 	}
 	for _, s := range r.steps {
-		if tx.debugLevel >= 3 {
+		if tx.debugLevel >= 4 {
 			tx.debugStep(s, r)
 			continue
 		}

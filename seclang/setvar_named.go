@@ -28,7 +28,7 @@ func (tx *Transaction) setNamed(op byte, name, value string, r *rule) bool {
 		return false
 	}
 	s := &setvarStep{v: v.id, op: op, slot: -1, fixed: key, name: literalMacro(key), value: literalMacro(value)}
-	if tx.debugLevel >= 3 {
+	if tx.debugLevel >= 4 {
 		tx.debugStep(s, r)
 	} else {
 		s.run(tx, r)

@@ -52,14 +52,20 @@ func (d *disk) add(name, path string, attach func() error, lost func() int64) {
 
 // run tries again until ctx ends.
 func (d *disk) run(ctx context.Context) error {
-	tick := time.NewTicker(firstDiskPause)
+	every(ctx, firstDiskPause, d.again)
+	return nil
+}
+
+// every calls do again and again until ctx ends.
+func every(ctx context.Context, pause time.Duration, do func()) {
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tick.C:
-			d.again()
+			do()
 		}
 	}
 }

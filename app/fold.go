@@ -150,16 +150,8 @@ func (a *fold) remember(r *audit.Record) {
 
 // run writes the summaries of windows that are over, until ctx ends. Who stops the program calls flush when nothing more can come.
 func (f *folds) run(ctx context.Context) error {
-	tick := time.NewTicker(foldSweep)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			f.flush(ctx, false)
-		}
-	}
+	every(ctx, foldSweep, func() { f.flush(ctx, false) })
+	return nil
 }
 
 // flush writes the summaries that are due, or all of them, and forgets clients whose bucket is full again.

@@ -15,6 +15,7 @@
 package collection
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -120,11 +121,11 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	cfg.Shards = powerOfTwo(orDefault(cfg.Shards, 256))
-	cfg.MaxRecords = orDefault(cfg.MaxRecords, 4_000_000)
-	cfg.MaxBytes = orDefault(cfg.MaxBytes, 1<<30)
-	cfg.MaxPerNet = orDefault(cfg.MaxPerNet, 4096)
-	cfg.CompactBytes = orDefault(cfg.CompactBytes, 64<<20)
+	cfg.Shards = powerOfTwo(cmp.Or(max(cfg.Shards, 0), 256))
+	cfg.MaxRecords = cmp.Or(max(cfg.MaxRecords, 0), 4_000_000)
+	cfg.MaxBytes = cmp.Or(max(cfg.MaxBytes, 0), 1<<30)
+	cfg.MaxPerNet = cmp.Or(max(cfg.MaxPerNet, 0), 4096)
+	cfg.CompactBytes = cmp.Or(max(cfg.CompactBytes, 0), 64<<20)
 	s := &Store{cfg: cfg, seed: maphash.MakeSeed()}
 	s.spaces.Store(&map[string]*space{})
 	if cfg.Dir == "" {
@@ -135,13 +136,7 @@ func Open(cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open collections: %w", err)
 	}
 	s.log, s.faults = log, faults
-	for _, f := range faults {
-		if f.Torn {
-			cfg.Logger.Info("collection log: unfinished write cut", "file", f.File, "offset", f.Offset, "bytes", f.Bytes)
-		} else {
-			cfg.Logger.Warn("collection log damaged", "file", f.File, "offset", f.Offset, "bytes", f.Bytes, "fault", f.Text)
-		}
-	}
+	durable.Report(cfg.Logger, "collections", faults)
 	return s, nil
 }
 
@@ -167,13 +162,6 @@ func (s *Store) Close() error {
 		return nil
 	}
 	return s.log.Close()
-}
-
-func orDefault[T int | int64](v, d T) T {
-	if v <= 0 {
-		return d
-	}
-	return v
 }
 
 // seconds is the Unix time that records keep. Nothing before 1970 or after the

@@ -77,10 +77,13 @@ func (b *builder) from(d seclang.Directive) []Who {
 }
 
 func (b *builder) require(s *scope, d seclang.Directive) {
-	r, ok := b.parseRequire(d)
-	if !ok {
-		return
+	if r, ok := b.parseRequire(d); ok {
+		s.demand(r)
 	}
+}
+
+// demand adds a Require to the container around it, or to what the section demands.
+func (s *scope) demand(r Require) {
 	switch {
 	case s.req != nil:
 		s.req.Children = append(s.req.Children, r)
@@ -153,14 +156,7 @@ func (b *builder) requireSection(s *scope, n node, kind string) {
 	if len(r.Children) == 0 {
 		return // as Apache: an empty container says nothing
 	}
-	switch {
-	case s.req != nil:
-		s.req.Children = append(s.req.Children, r)
-	case s.acc.Require == nil:
-		s.acc.Require = &Require{Kind: "any", Children: []Require{r}}
-	default:
-		s.acc.Require.Children = append(s.acc.Require.Children, r)
-	}
+	s.demand(r)
 }
 
 func (b *builder) limitSection(s *scope, n node, except bool) {

@@ -10,6 +10,7 @@
 package decision
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -131,10 +132,10 @@ func Open(cfg Config) (*Log, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	cfg.MaxDecisions = orDefault(cfg.MaxDecisions, 1_000_000)
-	cfg.MaxPerNet = orDefault(cfg.MaxPerNet, 256)
-	cfg.History = orDefault(cfg.History, 100_000)
-	cfg.CompactBytes = int64(orDefault(int(cfg.CompactBytes), 16<<20))
+	cfg.MaxDecisions = cmp.Or(max(cfg.MaxDecisions, 0), 1_000_000)
+	cfg.MaxPerNet = cmp.Or(max(cfg.MaxPerNet, 0), 256)
+	cfg.History = cmp.Or(max(cfg.History, 0), 100_000)
+	cfg.CompactBytes = cmp.Or(max(cfg.CompactBytes, 0), 16<<20)
 	l := &Log{cfg: cfg, byID: make(map[string]*Decision), byKey: make(map[key]string), nets: make(map[netip.Addr][]string), changed: make(chan struct{})}
 	if cfg.Dir == "" {
 		return l, nil
@@ -144,21 +145,8 @@ func Open(cfg Config) (*Log, error) {
 		return nil, fmt.Errorf("open decisions: %w", err)
 	}
 	l.disk, l.faults = disk, faults
-	for _, f := range faults {
-		if f.Torn {
-			cfg.Logger.Info("decision log: unfinished write cut", "file", f.File, "offset", f.Offset, "bytes", f.Bytes)
-		} else {
-			cfg.Logger.Warn("decision log damaged", "file", f.File, "offset", f.Offset, "bytes", f.Bytes, "fault", f.Text)
-		}
-	}
+	durable.Report(cfg.Logger, "decisions", faults)
 	return l, nil
-}
-
-func orDefault(v, d int) int {
-	if v <= 0 {
-		return d
-	}
-	return v
 }
 
 // Faults returns the damage that opening the log found.

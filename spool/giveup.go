@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -224,7 +225,7 @@ func (r *Reader) warnGivenUp(lost int64) {
 
 // SetMaxBytes changes Config.MaxBytes while the spool works.
 func (s *Spool) SetMaxBytes(n int64) {
-	n = orDefault(n, defaultMaxBytes)
+	n = cmp.Or(max(n, 0), defaultMaxBytes)
 	s.maxBytes.Store(n)
 	s.log.SetMaxBytes(n)
 }

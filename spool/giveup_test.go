@@ -214,7 +214,7 @@ func giveUpLoad(t *testing.T, s *Spool, acked func(id string)) {
 	t.Helper()
 	own := reader(t, s, "own")
 	reader(t, s, "dead")
-	for i := range 54 {
+	for i := range 36 {
 		if err := s.Append(context.Background(), fmt.Sprint("id", i), make([]byte, 300)); err != nil {
 			t.Fatal(err)
 		}

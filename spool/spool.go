@@ -12,6 +12,7 @@
 package spool
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -91,11 +92,11 @@ type counters struct {
 
 // Open makes or opens the spool in cfg.Dir. It starts no goroutine. The caller closes it.
 func Open(cfg Config) (*Spool, error) {
-	cfg.SegmentBytes = orDefault(cfg.SegmentBytes, 16<<20)
-	cfg.MaxBytes = orDefault(cfg.MaxBytes, defaultMaxBytes)
+	cfg.SegmentBytes = cmp.Or(max(cfg.SegmentBytes, 0), 16<<20)
+	cfg.MaxBytes = cmp.Or(max(cfg.MaxBytes, 0), defaultMaxBytes)
 	cfg.SegmentBytes = min(cfg.SegmentBytes, cfg.MaxBytes/8)
-	cfg.MaxEntry = orDefault(cfg.MaxEntry, 16<<20)
-	cfg.MaxSetAside = orDefault(cfg.MaxSetAside, 10_000)
+	cfg.MaxEntry = cmp.Or(max(cfg.MaxEntry, 0), 16<<20)
+	cfg.MaxSetAside = cmp.Or(max(cfg.MaxSetAside, 0), 10_000)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
@@ -118,13 +119,7 @@ func Open(cfg Config) (*Spool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
 	}
-	for _, f := range s.fault {
-		if f.Torn {
-			cfg.Logger.Info("spool: unfinished write cut", "file", f.File, "offset", f.Offset, "bytes", f.Bytes)
-		} else {
-			cfg.Logger.Warn("spool damaged", "file", f.File, "offset", f.Offset, "bytes", f.Bytes, "fault", f.Text)
-		}
-	}
+	durable.Report(cfg.Logger, "spool", s.fault)
 	return s, nil
 }
 
@@ -144,13 +139,6 @@ func (s *Spool) Attach() error {
 		return fmt.Errorf("open spool: %w", err)
 	}
 	return s.log.Attach()
-}
-
-func orDefault[T int | int64](v, d T) T {
-	if v <= 0 {
-		return d
-	}
-	return v
 }
 
 // Append puts an entry at the end of the queue and returns nil when it is

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"net/http"
 	"net/netip"
 	"strings"
 	"time"
@@ -82,37 +83,15 @@ func (w *where) String() string {
 
 // where gives the conditions on the table events, alias e. Time, rule and text are left to the query, which picks its path by them.
 func (f *Filter) where(w *where) {
-	if f.Client.IsValid() {
-		lo, hi := bounds(f.Client)
-		if f.Client.IsSingleIP() {
-			w.add("e.client = ?", lo)
-		} else {
-			w.add("e.client BETWEEN ? AND ?", lo, hi)
-		}
+	for _, p := range f.paths() {
+		w.add(p.cond, p.args...)
 	}
-	if f.Sensor != "" {
-		w.add("e.sensor = (SELECT n FROM sensors WHERE name = ?)", f.Sensor)
-	}
-	if f.Port != 0 {
-		w.add("e.port = ?", f.Port)
-	}
-	if f.Kind != nil {
-		w.add("e.kind = ?", uint8(*f.Kind))
-	}
-	if f.Method != "" {
+	// The values that have no index, because most events have them.
+	if f.Method == http.MethodGet {
 		w.add("e.method = ?", f.Method)
 	}
-	if f.Host != "" {
-		w.add("e.host = ?", f.Host)
-	}
-	if f.StatusFrom != 0 || f.StatusTo != 0 {
-		w.add("e.status BETWEEN ? AND ?", f.StatusFrom, f.StatusTo)
-	}
-	if f.JA4 != "" {
-		w.add("e.ja4 = ? AND e.ja4 <> ''", f.JA4) // the second half lets the partial index serve
-	}
-	if f.Hash != 0 {
-		w.add("e.hash = ?", int64(f.Hash))
+	if f.Kind != nil && *f.Kind == audit.KindHTTP {
+		w.add("e.kind = ?", uint8(*f.Kind))
 	}
 }
 

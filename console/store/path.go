@@ -11,7 +11,8 @@ import (
 // path is an index that finds the events of one condition.
 type path struct {
 	index string
-	where where
+	cond  string
+	args  []any
 	// ordered: within the condition the index is in order of time, so that a page stops early.
 	ordered bool
 }
@@ -20,12 +21,13 @@ type path struct {
 // also sorted for a page when the path is not ordered.
 const fewEvents = 2000
 
-// paths are the indexes that can serve f, those that mostly find the fewest events first.
+// paths are the indexes that can serve f, those that mostly find the fewest events first. A partial index serves
+// only who repeats its own condition.
 func (f *Filter) paths() []path {
 	var all []path
 	add := func(index string, ordered, ok bool, cond string, args ...any) {
 		if ok {
-			all = append(all, path{index, where{[]string{cond}, args}, ordered})
+			all = append(all, path{index, cond, args, ordered})
 		}
 	}
 	add("events_hash", true, f.Hash != 0, "e.hash = ?", int64(f.Hash))
@@ -65,7 +67,8 @@ func (s *Store) narrowest(ctx context.Context, f *Filter) (best *path, err error
 		if len(all) == 1 && p.ordered {
 			return p, nil
 		}
-		w := where{append([]string(nil), p.where.conds...), append([]any(nil), p.where.args...)}
+		var w where
+		w.add(p.cond, p.args...)
 		f.whereTime(&w, "e.time")
 		n := 0
 		query := "SELECT count(*) FROM (SELECT 1 FROM events e INDEXED BY " + p.index + w.String() + " LIMIT ?)"

@@ -114,7 +114,6 @@ func (s *Store) listQuery(ctx context.Context, f Filter, page Page, limit int) (
 		}
 		if best != nil {
 			from += " INDEXED BY " + best.index
-			w.add("("+strings.Join(best.where.conds, " AND ")+")", best.where.args...)
 		} else if f.StatusFrom != f.StatusTo {
 			return s.classQuery(ctx, f, page, limit)
 		}

@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -120,9 +121,9 @@ type Stats struct {
 // only. A torn end of the last write is cut off. An error of replay stops
 // opening. replay may be nil.
 func OpenLog(cfg Config, replay func(seq uint64, payload []byte) error) (*Log, []Fault, error) {
-	cfg.SegmentBytes = defaultTo(cfg.SegmentBytes, 64<<20)
-	cfg.MaxPayload = defaultTo(cfg.MaxPayload, 16<<20)
-	cfg.MaxPending = defaultTo(cfg.MaxPending, 64<<20)
+	cfg.SegmentBytes = cmp.Or(max(cfg.SegmentBytes, 0), 64<<20)
+	cfg.MaxPayload = cmp.Or(max(cfg.MaxPayload, 0), 16<<20)
+	cfg.MaxPending = cmp.Or(max(cfg.MaxPending, 0), 64<<20)
 	cfg.FirstSeq = max(cfg.FirstSeq, 1)
 	if replay == nil {
 		replay = func(uint64, []byte) error { return nil }
@@ -147,13 +148,6 @@ func OpenLog(cfg Config, replay func(seq uint64, payload []byte) error) (*Log, [
 	}
 	l.away = err
 	return l, faults, nil
-}
-
-func defaultTo[T int | int64](v, d T) T {
-	if v <= 0 {
-		return d
-	}
-	return v
 }
 
 // Append puts a frame with payload head+body behind all earlier ones and

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"slices"
 	"syscall"
@@ -125,4 +126,16 @@ func mergeGaps(faults, gaps []Fault) []Fault {
 
 func gap(path string, at int64, from, to uint64) Fault {
 	return Fault{File: path, Offset: at, Text: fmt.Sprintf("frames %d to %d are missing", from, to-1)}
+}
+
+// Report writes the damage that opening a log found into a program's log: an
+// unfinished write is what a crash leaves, everything else is worth a warning. name says whose log it is.
+func Report(log *slog.Logger, name string, faults []Fault) {
+	for _, f := range faults {
+		if f.Torn {
+			log.Info("unfinished write cut", "log", name, "file", f.File, "offset", f.Offset, "bytes", f.Bytes)
+		} else {
+			log.Warn("log damaged", "log", name, "file", f.File, "offset", f.Offset, "bytes", f.Bytes, "fault", f.Text)
+		}
+	}
 }

@@ -49,7 +49,7 @@ func TestSteps(t *testing.T) {
 		if err != nil && !errors.Is(err, ErrLimit) {
 			t.Errorf("%s: %v", c[0], err)
 		}
-		if took > time.Second { // of a machine that others use; alone it is a tenth
+		if took > 5*time.Second { // with the race detector on a busy machine; alone it is a thirtieth
 			t.Errorf("%s took %v", c[0], took)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/trapline/trapline/audit"
 	"github.com/trapline/trapline/console/store"
+	"github.com/trapline/trapline/forward"
 	"github.com/trapline/trapline/spool"
 )
 
@@ -59,6 +60,21 @@ func deliver(ctx context.Context, r *spool.Reader, to *store.Store, sensor strin
 			if err := r.Ack(e.Seq); err != nil {
 				return err
 			}
+		}
+		deliverGaps(ctx, r, to, sensor)
+	}
+}
+
+// deliverGaps stores what the console will never get; what fails is tried after the next record.
+func deliverGaps(ctx context.Context, r *spool.Reader, to *store.Store, sensor string) {
+	for _, g := range r.Gaps() {
+		if g.Reported {
+			continue
+		}
+		record := forward.GapRecord(r.Name(), g)
+		event := store.Event{Sensor: sensor, Entry: audit.AppendNative(nil, record), Record: record}
+		if _, err := to.Insert(ctx, []store.Event{event}); err == nil {
+			r.Report(g)
 		}
 	}
 }

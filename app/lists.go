@@ -41,7 +41,7 @@ func ListEvents(ctx context.Context, out io.Writer, data string, count int) (err
 		}
 		for _, e := range events {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", e.Time.Local().Format(time.DateTime), visible(e.Sensor),
-				e.Client, e.Port, e.Status, visible(e.ID), visible(requestText(e)))
+				clientText(e), e.Port, e.Status, visible(e.ID), visible(requestText(e)))
 		}
 		count -= len(events)
 		if len(events) < page.Limit {
@@ -52,8 +52,19 @@ func ListEvents(ctx context.Context, out io.Writer, data string, count int) (err
 	return w.Flush()
 }
 
+// clientText is the client's address and port; a record of a sensor itself has none.
+func clientText(e store.Summary) string {
+	if !e.Client.IsValid() {
+		return "-"
+	}
+	return e.Client.String()
+}
+
 // requestText is the request in one line, or what came instead of one.
 func requestText(e store.Summary) string {
+	if !e.Client.IsValid() && e.Message != "" {
+		return "(" + e.Message + ")"
+	}
 	if e.Method == "" && e.URI == "" {
 		return "(" + e.Kind.String() + ")"
 	}

@@ -74,6 +74,7 @@ type Forwarder struct {
 	// batchPath is where a console of our own takes batches, found out from its answer to a PUT; "" while unknown.
 	batchPath atomic.Pointer[string]
 	noBatch   atomic.Bool // it said so, and then it did not take one
+	reporting sync.Mutex  // one report of gaps at a time
 	gate      gate
 	q         queue
 	count     counters
@@ -259,6 +260,7 @@ func (f *Forwarder) deliver(ctx context.Context, entries []spool.Entry) {
 		f.gate.success()
 		f.q.succeeded()
 		f.settle(entries, o.refused)
+		f.reportGaps(ctx)
 	case refused:
 		if len(entries) > 1 {
 			f.shrink(len(entries), o)

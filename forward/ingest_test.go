@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"github.com/trapline/trapline/console/control"
 	"github.com/trapline/trapline/console/ingest"
 	"github.com/trapline/trapline/console/store"
+	"github.com/trapline/trapline/spool"
 )
 
 // TestToConsole sends to the real console: both protocols, the piped program with real files of ModSecurity 2 and 3, and
@@ -57,6 +59,7 @@ func TestToConsole(t *testing.T) {
 			t.Errorf("%+v", st)
 		}
 	}
+	gapIsShown(t, st, Destination{URL: server.URL, User: "sensor-1", Password: secret})
 	stored, known, refused, err := SendBatch(t.Context(), nil, Destination{URL: server.URL, User: "sensor-1", Password: secret}, [][]byte{entry("batch0001"), entry("new"), []byte("rubbish")})
 	if err != nil || stored != 1 || known != 1 || refused != 1 {
 		t.Errorf("stored %d, known %d, refused %d: %v", stored, known, refused, err)
@@ -75,5 +78,44 @@ func TestToConsole(t *testing.T) {
 		if !holds(id) || p.files(t) != 0 {
 			t.Errorf("%s: %s is not at the console, or files are left", log, id)
 		}
+	}
+}
+
+// gapIsShown fills a small spool while the console is away: when it is back it shows what it will never get.
+func gapIsShown(t *testing.T, st *store.Store, d Destination) {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := spool.Open(spool.Config{Dir: dir, MaxBytes: 40_000, GiveUp: true, Logger: logger(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	r, err := s.Reader("console")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, s, numbered("gap", 300)...)
+	lost := r.Stats().GivenUp
+	if lost == 0 {
+		t.Fatal("nothing was given up")
+	}
+	_, r = start(t, s, d)
+	until(t, "delivered and reported", func() bool { return len(r.Gaps()) == 1 && r.Gaps()[0].Reported })
+	e, err := st.Event(t.Context(), "sensor-1", GapRecord("console", r.Gaps()[0]).ID)
+	if err != nil || e.Record.Folded == nil || e.Record.Folded.Records != lost {
+		t.Errorf("%+v, %v: want %d records", e.Record, err, lost)
+	}
+	if sum := store.Summarize(&e); !strings.Contains(sum.Message, fmt.Sprintf("%d records from ", lost)) || !strings.Contains(sum.Message, "missing") {
+		t.Errorf("the list says %q", sum.Message)
+	}
+	events, _, err := st.Events(t.Context(), store.Filter{}, store.Page{Limit: 1000})
+	n := 0
+	for i := range events {
+		if strings.HasPrefix(events[i].ID, "gap") {
+			n++
+		}
+	}
+	if err != nil || n+int(lost) != 300 {
+		t.Errorf("%d records and a gap of %d of 300; %v", n, lost, err)
 	}
 }

@@ -357,7 +357,7 @@ func killed(t *testing.T, test, env string, after time.Duration) (lines []string
 func FuzzCursorFile(f *testing.F) {
 	f.Add(formatCursor(4711, ranges{{4713, 4720}, {4725, 4725}}, nil))
 	f.Add(formatCursor(0, nil, nil))
-	f.Add(formatCursor(9, nil, []Gap{{From: 1, To: 8, Entries: 7, First: time.Unix(1, 2), Before: time.Unix(3, 4)}}))
+	f.Add(formatCursor(9, nil, []Gap{{From: 1, To: 8, Entries: 7, First: time.Unix(1, 2), Before: time.Unix(3, 4)}, {From: 9, To: 9, Entries: 1, First: time.Unix(5, 6), Before: time.Unix(5, 7), Reported: true}}))
 	f.Add([]byte("trapline spool cursor 1\nlow 1\ncrc32c 00000000\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		low, acked, gaps, err := parseCursor(b)

@@ -19,6 +19,8 @@ type Gap struct {
 	Entries  int64  // that the destination will never get
 	// First is when the oldest of them was appended; all of them were before Before.
 	First, Before time.Time
+	// Reported: the destination has been told.
+	Reported bool
 }
 
 // Steps of giving up, beside those of the log, for Config.Step.
@@ -173,9 +175,10 @@ func (r *Reader) giveUp(to uint64, before time.Time) (lost int64) {
 	return lost
 }
 
-// addGap adds a gap behind the others, or to the last one when nothing was acknowledged between them. mu is held.
+// addGap adds a gap behind the others, or to the last one when nothing was acknowledged between them
+// and nobody was told of it. mu is held.
 func (r *Reader) addGap(g Gap) {
-	if n := len(r.gaps); n > 0 && r.gaps[n-1].To+1 >= g.From {
+	if n := len(r.gaps); n > 0 && r.gaps[n-1].To+1 >= g.From && !r.gaps[n-1].Reported {
 		r.gaps[n-1] = joinGaps(r.gaps[n-1], g)
 		return
 	}
@@ -187,7 +190,7 @@ func (r *Reader) addGap(g Gap) {
 }
 
 func joinGaps(a, b Gap) Gap {
-	return Gap{From: a.From, To: b.To, Entries: a.Entries + b.Entries, First: a.First, Before: b.Before}
+	return Gap{From: a.From, To: b.To, Entries: a.Entries + b.Entries, First: a.First, Before: b.Before, Reported: a.Reported && b.Reported}
 }
 
 // arrived says that an entry which had been given up came to its destination all the same. mu is held.
@@ -271,6 +274,18 @@ func (s *Spool) Destinations() map[string]ReaderStats {
 		all[r.label()] = r.Stats()
 	}
 	return all
+}
+
+// Report notes that the destination has been told of a gap, as Gaps returned it.
+func (r *Reader) Report(g Gap) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.gaps {
+		if r.gaps[i].From == g.From && r.gaps[i].To == g.To {
+			r.gaps[i].Reported = true
+			r.acks++ // the cursor file is behind
+		}
+	}
 }
 
 // Gaps lists what the reader gave up, oldest first. It survives restarts.

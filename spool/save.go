@@ -27,7 +27,7 @@ import (
 //	crc32c 1f2e3d4c
 //
 // Everything below low is acknowledged or given up, and the ranges above it. A
-// gap is a Gap: numbers, entries, first and before in Unix nanoseconds. The sum is over all lines before it. A file that does not parse counts as none: then
+// gap is a Gap: numbers, entries, first and before in Unix nanoseconds, and perhaps "reported". The sum is over all lines before it. A file that does not parse counts as none: then
 // everything that is still there is delivered again, which loses nothing.
 const cursorMark = "trapline spool cursor 1\n"
 
@@ -68,7 +68,11 @@ func formatCursor(low uint64, acked ranges, gaps []Gap) []byte {
 		b = fmt.Appendf(b, "acked %d-%d\n", s.from, s.to)
 	}
 	for _, g := range gaps {
-		b = fmt.Appendf(b, "gap %d-%d %d %d %d\n", g.From, g.To, g.Entries, g.First.UnixNano(), g.Before.UnixNano())
+		b = fmt.Appendf(b, "gap %d-%d %d %d %d", g.From, g.To, g.Entries, g.First.UnixNano(), g.Before.UnixNano())
+		if g.Reported {
+			b = append(b, " reported"...)
+		}
+		b = append(b, '\n')
 	}
 	return fmt.Appendf(b, "crc32c %08x\n", crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
 }
@@ -121,6 +125,7 @@ func parseSpan(text string) (span, bool) {
 
 // parseGap reads what formatCursor writes after "gap".
 func parseGap(text string) (Gap, bool) {
+	text, reported := strings.CutSuffix(text, " reported")
 	words := strings.Split(text, " ")
 	if len(words) != 4 {
 		return Gap{}, false
@@ -134,7 +139,7 @@ func parseGap(text string) (Gap, bool) {
 		}
 		n[i] = v
 	}
-	return Gap{From: s.from, To: s.to, Entries: n[0], First: time.Unix(0, n[1]), Before: time.Unix(0, n[2])}, ok && n[0] >= 0
+	return Gap{From: s.from, To: s.to, Entries: n[0], First: time.Unix(0, n[1]), Before: time.Unix(0, n[2]), Reported: reported}, ok && n[0] >= 0
 }
 
 func (r *Reader) path() string { return filepath.Join(r.s.cfg.Dir, "readers", r.name) }

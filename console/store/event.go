@@ -123,7 +123,12 @@ func Summarize(e *Event) Summary {
 	h.Write(r.RequestBody)
 	s.Hash = binary.BigEndian.Uint64(h.Sum(nil))
 	s.matches(r)
-	if f := r.Folded; f != nil {
+	switch f := r.Folded; {
+	case f == nil:
+	case !s.Client.IsValid():
+		s.Message = fmt.Sprintf("%d records from %s to %s UTC are missing: the sensor's spool was full, and this console had not taken them",
+			f.Records, f.First.UTC().Format(time.DateTime), f.Last.UTC().Format(time.DateTime))
+	default:
 		s.Message = fmt.Sprintf("%d records of this client from %s to %s UTC: it is over its limit, they were counted only; the last one is shown",
 			f.Records, f.First.UTC().Format(time.TimeOnly), f.Last.UTC().Format(time.TimeOnly))
 	}

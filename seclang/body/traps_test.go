@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The disagreements between a rule engine and a back end that were published
@@ -128,5 +129,24 @@ func TestTrapPartHeaders(t *testing.T) {
 	r := Parse("MULTIPART", "--B\r\nContent-Disposition: form-data; name=\"a\"\r\n"+b.String()+"\r\n1\r\n--B--\r\n", Config{ContentType: multipartType})
 	if r.Error == "" || !r.Multipart.Strict() {
 		t.Error("accepted")
+	}
+}
+
+// Some expressions take the square of the number of nodes: they are not evaluated over a large document, and say so.
+func TestTrapXPath(t *testing.T) {
+	r := Parse("XML", "<a>"+strings.Repeat("<b k='v'>x</b>", 50_000)+"</a>", Config{})
+	for expression, refused := range map[string]bool{
+		"/*": false, "//@*": false, "//b[@k='v']": false, "//b/..": false, "//b/ancestor::a": false, "//text()": false,
+		"//b/following-sibling::*": true, "//b/preceding-sibling::*": true, "/a/b[last()]": true, "//b[position()=2]": true, "//b[ 7 ]": true,
+	} {
+		q, err := CompileXPath(expression, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		_, err = r.XML.Select(q)
+		if took := time.Since(start); (err != nil) != refused || took > 5*time.Second {
+			t.Errorf("%s: %v after %v", expression, err, took)
+		}
 	}
 }

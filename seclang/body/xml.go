@@ -3,12 +3,11 @@ package body
 import (
 	"encoding/xml"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/antchfx/xmlquery"
-	"github.com/antchfx/xpath"
 )
 
 const (
@@ -20,48 +19,11 @@ const (
 )
 
 // XML is a parsed document that rules ask with XPath.
-type XML struct{ root *xmlquery.Node }
-
-// XPath is a compiled expression; it is safe for concurrent use.
-type XPath struct {
-	expr *xpath.Expr
-}
-
-// CompileXPath compiles an expression such as "/*" or "//@*". namespaces maps
-// the prefixes that xmlns actions declared.
-func CompileXPath(expression string, namespaces map[string]string) (*XPath, error) {
-	e, err := xpath.CompileWithNS(expression, namespaces)
-	if err != nil {
-		return nil, fmt.Errorf("XPath %q: %w", expression, err)
-	}
-	return &XPath{expr: e}, nil
-}
-
-// Select evaluates an expression and returns the text of each node that it
-// finds, in document order: of an element all text inside it, as XML:/* of
-// ModSecurity has it. Names are the names of the nodes.
-func (x *XML) Select(q *XPath) (found []Arg, err error) {
-	if x == nil || x.root == nil {
-		return nil, nil
-	}
-	// The library panics where an expression and a document do not go together
-	// (functions over types they do not take); the document is the attacker's.
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("XPath %s: %v", q.expr, p)
-		}
-	}()
-	switch v := q.expr.Evaluate(xmlquery.CreateXPathNavigator(x.root)).(type) {
-	case *xpath.NodeIterator:
-		for v.MoveNext() {
-			found = append(found, Arg{Name: v.Current().LocalName(), Value: v.Current().Value(), Offset: -1})
-		}
-	case string:
-		found = append(found, Arg{Value: v, Offset: -1})
-	case float64, bool:
-		found = append(found, Arg{Value: fmt.Sprint(v), Offset: -1})
-	}
-	return found, nil
+type XML struct {
+	root  *xmlquery.Node
+	nodes int
+	once  sync.Once // guards order
+	order map[*xmlquery.Node]int
 }
 
 type xmlParser struct {
@@ -87,6 +49,9 @@ func parseXML(r *Result, text string, c *Config) {
 		r.XML = &XML{root: root}
 	}
 	err := p.run(text)
+	if r.XML != nil {
+		r.XML.nodes = p.nodes
+	}
 	var syntax *xml.SyntaxError
 	if c.Cut && (errors.Is(err, errXMLShort) || errors.As(err, &syntax) && syntax.Msg == "unexpected EOF") {
 		err = p.cutOff()
@@ -132,7 +97,7 @@ func (p *xmlParser) run(text string) error {
 				}
 			}
 			if err = strictAttributes(raw, t.Attr); err == nil {
-				err = p.start(t)
+				err = p.start(t, raw)
 			}
 		case xml.EndElement:
 			err = p.end()
@@ -143,7 +108,7 @@ func (p *xmlParser) run(text string) error {
 		case xml.Comment:
 			err = p.add(&xmlquery.Node{Type: xmlquery.CommentNode, Data: string(t)})
 		case xml.ProcInst:
-			if err := strictInstruction(t, first); err != nil {
+			if err := strictInstruction(t, raw, first); err != nil {
 				return err
 			}
 		case xml.Directive:
@@ -194,11 +159,11 @@ func (p *xmlParser) add(n *xmlquery.Node) error {
 	return nil
 }
 
-func (p *xmlParser) start(t xml.StartElement) error {
+func (p *xmlParser) start(t xml.StartElement, raw string) error {
 	if p.depth++; p.depth > maxXMLDepth {
 		return errXMLDepth
 	}
-	n := &xmlquery.Node{Type: xmlquery.ElementNode, Data: t.Name.Local, NamespaceURI: t.Name.Space}
+	n := &xmlquery.Node{Type: xmlquery.ElementNode, Data: t.Name.Local, NamespaceURI: t.Name.Space, Prefix: prefixOf(raw, t.Name.Space)}
 	if p.nodes += len(t.Attr); p.nodes > maxXMLNodes {
 		return errXMLNodes
 	}

@@ -118,6 +118,9 @@ func (t *entityTable) entity(s string) (rest string, ok bool) {
 		return "", false
 	}
 	name := body[:end]
+	if !xmlName(name) {
+		return "", false
+	}
 	body = strings.TrimLeft(body[end:], " \t\r\n")
 	value := ""
 	switch {

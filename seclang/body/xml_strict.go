@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"golang.org/x/net/html/charset"
 	"golang.org/x/text/encoding/charmap"
@@ -32,10 +33,9 @@ func normalXML(text string) (string, error) {
 	case strings.HasPrefix(text, "\x00<"):
 		text, wide = fromUTF16(text, binary.BigEndian), true
 	}
-	const head = "<?xml version="
-	if strings.HasPrefix(text, head) && len(text) > len(head)+5 && text[len(head)+1:len(head)+4] == "1.1" {
-		// 1.1 only allows more characters; encoding/xml would refuse it unseen.
-		text = text[:len(head)+1] + "1.0" + text[len(head)+4:]
+	if m := xmlVersion.FindStringSubmatchIndex(text[:min(len(text), 64)]); m != nil {
+		// Later versions only allow more characters; encoding/xml would refuse them unseen.
+		text = text[:m[2]] + "1.0" + text[m[3]:]
 	}
 	label := declaredEncoding(text)
 	if wide || label == "" {
@@ -145,15 +145,21 @@ func goodReferences(raw string) bool {
 	}
 }
 
-const xmlDeclaration = `^version\s*=\s*("[\w.:-]+"|'[\w.:-]+')(\s+encoding\s*=\s*("[A-Za-z][\w.-]*"|'[A-Za-z][\w.-]*'))?(\s+standalone\s*=\s*("(yes|no)"|'(yes|no)'))?\s*$`
+var (
+	xmlDeclaration = regexp.MustCompile(`^version\s*=\s*("[\w.:-]+"|'[\w.:-]+')(\s+encoding\s*=\s*("[A-Za-z][\w.-]*"|'[A-Za-z][\w.-]*'))?(\s+standalone\s*=\s*("(yes|no)"|'(yes|no)'))?\s*$`)
+	xmlVersion     = regexp.MustCompile(`^<\?xml\s+version\s*=\s*["'](1\.[0-9]{0,3})["']`)
+	xmlParameter   = regexp.MustCompile(`%[\w.-]+;`)
+	xmlReference   = regexp.MustCompile(`&[\pL_][\pL\w.-]*;`)
+)
 
-func strictInstruction(t xml.ProcInst, first bool) error {
+func strictInstruction(t xml.ProcInst, raw string, first bool) error {
+	behind := strings.TrimPrefix(raw, "<?"+t.Target)
 	switch {
 	case t.Target == "xml" && !first:
 		return errors.New("XML declaration is not at the start of the document")
-	case t.Target == "xml" && !regexp.MustCompile(xmlDeclaration).Match(t.Inst):
+	case t.Target == "xml" && !xmlDeclaration.Match(t.Inst):
 		return errors.New("malformed XML declaration")
-	case strings.ContainsAny(t.Target, "<>&\\*'\"=") || strings.ContainsFunc(t.Target, func(c rune) bool { return c < ' ' }):
+	case !xmlName(t.Target) || behind == "" || !isSpace(behind[0]) && behind[0] != '?':
 		return errors.New("malformed processing instruction")
 	}
 	return nil
@@ -163,19 +169,35 @@ func strictInstruction(t xml.ProcInst, first bool) error {
 func strictDoctype(directive string) bool {
 	rest, found := strings.CutPrefix(directive, "DOCTYPE")
 	name := strings.TrimLeft(rest, " \t\r\n")
-	return found && name != "" && name[0] != '['
+	if end := strings.IndexAny(name, " \t\r\n["); end >= 0 {
+		name = name[:end]
+	}
+	return found && xmlName(name) && utf8.ValidString(directive)
+}
+
+// xmlName reports whether s is a Name of XML; beyond ASCII any character will do.
+func xmlName(s string) bool {
+	for i, c := range s {
+		switch {
+		case c == '_', c == ':', 'a' <= c|0x20 && c|0x20 <= 'z', c >= 0x80 && c != utf8.RuneError:
+		case i > 0 && (c == '-' || c == '.' || '0' <= c && c <= '9'):
+		default:
+			return false
+		}
+	}
+	return s != ""
 }
 
 // undeclaredAllowed reports whether entities may be declared where nobody reads them: outside of the document, or by a
 // parameter entity. A reference to an unknown one is then no error and stands for nothing, as in libxml2.
 func undeclaredAllowed(doctype string) bool {
 	head, subset, _ := strings.Cut(doctype, "[")
-	return strings.Contains(head, " SYSTEM") || strings.Contains(head, " PUBLIC") || regexp.MustCompile(`%[\w.-]+;`).MatchString(subset)
+	return strings.Contains(head, " SYSTEM") || strings.Contains(head, " PUBLIC") || xmlParameter.MatchString(subset)
 }
 
 // declareReferences makes the references in text that nobody declared stand for nothing.
 func declareReferences(text string, known map[string]string) {
-	for _, name := range regexp.MustCompile(`&[\pL_][\pL\w.-]*;`).FindAllString(text, maxXMLDeclared) {
+	for _, name := range xmlReference.FindAllString(text, maxXMLDeclared) {
 		name = name[1 : len(name)-1]
 		if _, found := known[name]; !found && !predefined(name) {
 			known[name] = ""

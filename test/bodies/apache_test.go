@@ -22,8 +22,13 @@ type apache struct {
 
 func newApache(t testing.TB, extra string) *apache {
 	t.Helper()
+	return newApacheWith(t, rules("nolog,setenv:'line=LINE'", "MULTIPART")+extra)
+}
+
+func newApacheWith(t testing.TB, text string) *apache {
+	t.Helper()
 	addr := fmt.Sprintf("127.0.0.1:%d", peertest.Ports(t, 1)[0])
-	peertest.StartApache(t, "Listen "+addr+"\nLimitRequestFieldSize 65536\nSecDataDir {{dir}}/data\nSecTmpDir {{dir}}/data\nLogLevel crit\n"+rules("nolog,setenv:'line=LINE'", "MULTIPART")+extra+
+	peertest.StartApache(t, "Listen "+addr+"\nLimitRequestFieldSize 65536\nSecDataDir {{dir}}/data\nSecTmpDir {{dir}}/data\nLogLevel crit\n"+text+
 		"Header always set X-Line \"%{line}e\"\n<Directory {{dir}}/htdocs>\nRequire all granted\n</Directory>\n", addr)
 	transport := &http.Transport{MaxResponseHeaderBytes: 64 << 20}
 	t.Cleanup(transport.CloseIdleConnections)

@@ -228,14 +228,17 @@ func meant2(c limitCase, theirs, mine *seen) string {
 	case theirs.status == 413:
 		theirs.status, theirs.line, mine.line = 200, "", ""
 		return "SecRequestBodyNoFilesLimit is REQBODY_ERROR, for rule 200002 to refuse, as in version 3; mod_security2 answers 413, even in DetectionOnly"
+	case theirs.status == 500 && over && strings.HasPrefix(c.name, "body"):
+		*theirs = *mine
+		return "mod_security2 answers 500 when the block in which the limit falls ends in the middle of a body; here the cut is no fault of the client"
 	case theirs.status == 500:
 		theirs.status = 403
 		return "httpd answers 500 for an answer over SecResponseBodyLimit; 403 as in version 3"
 	case over && strings.HasPrefix(c.name, "body"):
 		theirs.line = strings.Replace(theirs.line, "in0", "in1", 1)
 		if c.kind != "form" && c.kind != "text" {
-			theirs.line, _, _ = strings.Cut(theirs.line, "args")
-			mine.line, _, _ = strings.Cut(mine.line, "args")
+			theirs.line, _, _ = strings.Cut(theirs.line, "error")
+			mine.line, _, _ = strings.Cut(mine.line, "error")
 		}
 		return "mod_security2 does not set INBOUND_DATA_ERROR for chunked bodies, and parses to the end of the block in which the limit falls"
 	}

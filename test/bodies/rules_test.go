@@ -81,6 +81,9 @@ func parseLine(line string) view {
 			continue
 		}
 		v[name] = values[len(values)-1]
+		if name != "" && name[0] <= '9' {
+			v[name] = strings.Join(values, "|") // an expression: all it found, in its order
+		}
 	}
 	return v
 }
@@ -90,7 +93,12 @@ type ours struct{ e *seclang.Engine }
 
 func newOurs(t testing.TB, extra string) ours {
 	t.Helper()
-	ds, err := seclang.Lex("rules.conf", []byte(rules("nolog,setenv:'line=LINE'", "MULTIPART")+extra))
+	return newOursWith(t, rules("nolog,setenv:'line=LINE'", "MULTIPART")+extra)
+}
+
+func newOursWith(t testing.TB, text string) ours {
+	t.Helper()
+	ds, err := seclang.Lex("rules.conf", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

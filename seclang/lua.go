@@ -69,7 +69,7 @@ func (tx *Transaction) runScript(r *rule) bool {
 
 // call runs main of the script, with ModSecurity's table m, in a state of its own.
 func (s *script) call(tx *Transaction, r *rule, args []lua.LValue) (text string, matched bool, err error) {
-	l := lua.NewState(lua.Options{CallStackSize: 200, RegistrySize: 1024, RegistryMaxSize: 1 << 16})
+	l := lua.NewState(lua.Options{CallStackSize: 200, RegistrySize: 1024, RegistryMaxSize: 1 << 16, RegistryGrowStep: 4096})
 	defer l.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), tx.e.luaTime)
 	defer cancel()

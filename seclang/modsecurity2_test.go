@@ -61,7 +61,7 @@ func unlike() map[string]string {
 		"ctl_more/request plain":    "as in version 3, any body is REQUEST_BODY",
 		"rule_fields/request odd":   "C strings end at a NUL",
 		"rule_fields/request long":  "a message is cut at 1,023 bytes",
-		"transform_chain/request 5": "base64DecodeExt of what is not base64 goes on behind it",
+		"transform_chain/request 5": "base64DecodeExt reads - and _ of the alphabet for URLs; there it skips them",
 
 		"hash_validate/request hidden": "the byte before the parameter's name may be any there, so that a link's arguments can be changed",
 

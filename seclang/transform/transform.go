@@ -8,7 +8,7 @@
 //
 // Semantics are those of mod_security2 2.9 (re_tfns.c, msc_util.c). Where
 // that code stops at a NUL byte because it works on C strings (cmdLine,
-// sqlHexDecode, utf8toUnicode), these functions go on to the end as
+// sqlHexDecode, base64DecodeExt), these functions go on to the end as
 // libmodsecurity 3 does: stopping there is an evasion.
 package transform
 

@@ -30,6 +30,7 @@ func unlike() map[string]string {
 		"article_watchlist":  "needs what ModSecurity does not assume",
 		"listing":            "needs what ModSecurity does not assume",
 		"errors":             "does not load, on purpose",
+		"bodies_unsaid":      "without SecRequestBodyAccess no body is inspected there",
 		"errors_all":         "does not load, on purpose",
 		"refused":            "does not load, on purpose",
 		"version3":           "does not load there",

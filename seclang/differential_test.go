@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -51,7 +52,7 @@ func compareWithCoraza(t *testing.T, ours *seclang.Engine, waf coraza.WAF, place
 		a, c := ourIDs(ours, &r), corazaIDs(waf, &r)
 		matched += len(a)
 		for _, id := range slices.Sorted(maps.Keys(a)) {
-			if !c[id] && known[id] == "" {
+			if !c[id] && known[id] == "" && !olderXSS(id, s) {
 				different++
 				t.Errorf("rule %d matches here only: %q", id, s)
 			}
@@ -103,6 +104,15 @@ func placements() []placement {
 			}
 		}},
 	}
+}
+
+// anyEvent finds a name that begins with "on" as the name of an event does.
+var anyEvent = regexp.MustCompile(`(?i)on[^\s/>=]{3}`)
+
+// olderXSS says whether @detectXSS may match s here only: every attribute that begins with "on" is an event to the
+// libinjection of mod_security2 2.9.7, Coraza's knows a list of them.
+func olderXSS(id int, s string) bool {
+	return (id == 941100 || id == 941101) && anyEvent.MatchString(s)
 }
 
 // knownDifferences are rules on which the two engines differ, each with the reason.

@@ -100,7 +100,10 @@ func gapIsShown(t *testing.T, st *store.Store, d Destination) {
 		t.Fatal("nothing was given up")
 	}
 	_, r = start(t, s, d)
-	until(t, "delivered and reported", func() bool { return len(r.Gaps()) == 1 && r.Gaps()[0].Reported })
+	until(t, "delivered and reported", func() bool {
+		n, _ := r.Backlog()
+		return n == 0 && len(r.Gaps()) == 1 && r.Gaps()[0].Reported
+	})
 	e, err := st.Event(t.Context(), "sensor-1", GapRecord("console", r.Gaps()[0]).ID)
 	if err != nil || e.Record.Folded == nil || e.Record.Folded.Records != lost {
 		t.Errorf("%+v, %v: want %d records", e.Record, err, lost)

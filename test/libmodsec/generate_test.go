@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	cases = flag.Int("cases", 600, "how many generated cases TestGenerated runs")
+	cases = flag.Int("cases", 600, "how many generated cases TestGenerated runs; version 3 keeps a segment of shared memory for each, of which Linux has 4,096")
 	seed  = flag.Uint64("seed", 1, "the first of them")
 )
 
@@ -112,7 +112,8 @@ func (g *generator) target() string {
 	case 2:
 		return "&" + g.keyed()
 	case 3:
-		return "&" + g.keyed() + ":" + g.key()
+		// Not the names that ctl takes away: there a count of what is absent goes with them.
+		return "&" + g.keyed() + ":" + g.of("b", "c", "x-a", "X-B", "/x/", "/^.$/", "none")
 	case 4:
 		return "TX:" + g.of("a", "b", "n", "none", "/^[ab]$/")
 	case 5:
@@ -189,7 +190,7 @@ func (g *generator) actions(op string) string {
 	case g.odds(12):
 		out = append(out, fmt.Sprintf("ctl:ruleRemoveById=%d", g.id+1+g.IntN(9)))
 	case g.odds(12):
-		out = append(out, fmt.Sprintf("ctl:ruleRemoveTargetById=%d;%s", g.id+1+g.IntN(9), g.of("ARGS:a", "ARGS:user", "REQUEST_COOKIES:b")))
+		out = append(out, fmt.Sprintf("ctl:ruleRemoveTargetById=%d;%s", g.id+1+g.IntN(9), g.of("ARGS:a", "ARGS:user")))
 	case g.odds(12):
 		out = append(out, "ctl:ruleRemoveByTag=t1")
 	case g.odds(30):

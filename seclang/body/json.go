@@ -87,7 +87,7 @@ func (p *jsonParser) value(key string) *jsonError {
 		return p.array(key)
 	case c == '"':
 		v, err := p.str()
-		if err != nil && !(p.c.Cut && p.pos >= len(p.s)) {
+		if err != nil && (!p.c.Cut || p.pos < len(p.s)) {
 			return err
 		}
 		if e := p.emit(key, v, start+1); e != nil { // also the beginning of one that a limit cut

@@ -346,7 +346,7 @@ func (m *Multipart) unfinished(rest string) {
 		return
 	}
 	// The beginning of the next boundary is no data; where the cut fell into it the line end before it is none either.
-	if m.inData && rest != "" && !(m.lineStart && strings.HasPrefix(m.dashed+"--\r\n", rest)) {
+	if m.inData && rest != "" && (!m.lineStart || !strings.HasPrefix(m.dashed+"--\r\n", rest)) {
 		m.data(rest)
 	}
 	m.closePart()

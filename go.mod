@@ -3,8 +3,8 @@ module github.com/trapline/trapline
 go 1.26.0
 
 require (
-	github.com/andybalholm/brotli v1.2.8
 	github.com/alecthomas/kong v1.17.0
+	github.com/andybalholm/brotli v1.2.8
 	github.com/antchfx/xmlquery v1.5.2
 	github.com/antchfx/xpath v1.3.9
 	github.com/corazawaf/coraza-coreruleset/v4 v4.25.0

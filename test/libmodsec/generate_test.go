@@ -293,3 +293,35 @@ func (g *generator) arguments() string {
 func (g *generator) value() string {
 	return g.of(append(words(), "", "foo bar", "FooBar", "1' or '1'='1", "<script>alert(1)</script>", "../../etc/passwd", "%41%2542", "a&lt;b", "12345", " padded ", "SELECT a", "UNION SELECT", "\\u0041", "/*x*/", "caf\xc3\xa9")...)
 }
+
+// unlike is the lines that only one of two lists has, in order, by a longest common subsequence.
+func unlike(a, b []string) string {
+	n, m := len(a), len(b)
+	lcs := make([][]int, n+1)
+	for i := range lcs {
+		lcs[i] = make([]int, m+1)
+	}
+	for i := n - 1; i >= 0; i-- {
+		for j := m - 1; j >= 0; j-- {
+			if a[i] == b[j] {
+				lcs[i][j] = lcs[i+1][j+1] + 1
+			} else {
+				lcs[i][j] = max(lcs[i+1][j], lcs[i][j+1])
+			}
+		}
+	}
+	var out strings.Builder
+	for i, j := 0, 0; i < n || j < m; {
+		switch {
+		case i < n && j < m && a[i] == b[j]:
+			i, j = i+1, j+1
+		case j == m || i < n && lcs[i+1][j] >= lcs[i][j+1]:
+			fmt.Fprintf(&out, "-%s\n", a[i])
+			i++
+		default:
+			fmt.Fprintf(&out, "+%s\n", b[j])
+			j++
+		}
+	}
+	return out.String()
+}

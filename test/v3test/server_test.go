@@ -54,8 +54,8 @@ func TestThroughGate(t *testing.T) {
 		}
 	}
 	t.Logf("%d cases sent, %d failed (%.1f %% pass)", ran, failed, 100-100*float64(failed)/float64(ran))
-	if failed*100 > 5*ran {
-		t.Errorf("more than 5 %% fail")
+	if failed*100 > 7*ran {
+		t.Errorf("more than 7 %% fail")
 	}
 }
 

@@ -45,7 +45,7 @@ func (tx *Transaction) allowSkips(p int) bool {
 
 // walk runs rules in order, with skip, skipAfter and allow.
 func (tx *Transaction) walk(rules []*rule) {
-	skip := 0
+	skip, perf := 0, tx.e.settings.RulePerfTime > 0
 	for i := 0; i < len(rules); i++ {
 		r := rules[i]
 		if r.kind == ruleMarker {
@@ -64,7 +64,12 @@ func (tx *Transaction) walk(rules []*rule) {
 		if !r.always && !tx.full && !tx.mayMatch(r) {
 			continue
 		}
-		hit := tx.e.settings.RulePerfTime > 0 && tx.runTimed(r) || tx.e.settings.RulePerfTime == 0 && tx.runChain(r)
+		hit := false
+		if perf {
+			hit = tx.runTimed(r)
+		} else {
+			hit = tx.runChain(r)
+		}
 		if tx.failed && tx.ruleFailed() {
 			return
 		}
@@ -183,7 +188,13 @@ func (tx *Transaction) tryChain(r *rule, x *ref, arg string) bool {
 // tryEach is multiMatch: the operator runs on the value and after every transformation that says it changed it.
 func (tx *Transaction) tryEach(r *rule, x *ref, arg string) bool {
 	c := tx.cellOf(x)
-	hit := tx.canMatch(r, c) && tx.try(r, x, c.s, arg)
+	var missed *cell // what the operator has not matched, and so would not again
+	hit := false
+	if tx.canMatch(r, c) {
+		if hit = tx.try(r, x, c.s, arg); !hit && !r.once && !tx.full {
+			missed = c
+		}
+	}
 	for i, t := range r.chain.ids {
 		if tx.stopped() {
 			return hit
@@ -197,8 +208,12 @@ func (tx *Transaction) tryEach(r *rule, x *ref, arg string) bool {
 		if says := tx.e.transforms[t].says; says != nil {
 			said = says(before.s, c.s)
 		}
-		if said && tx.canMatch(r, c) && tx.try(r, x, c.s, arg) {
+		switch {
+		case !said || c == missed || !tx.canMatch(r, c):
+		case tx.try(r, x, c.s, arg):
 			hit = true
+		case !r.once && !tx.full:
+			missed = c
 		}
 	}
 	return hit
